@@ -256,6 +256,9 @@ class Run:
             self._report_damaged(spec, attempt, seen.damaged)
             if seen.rates:
                 self.record.stage(spec, "running", **seen.rates)
+            last = unless_torn(lambda: attempt.read_json("progress.json"))
+            if last and seen.artifact is not None:  # a short training has ended since the bar was made
+                update_progress_artifact(seen.artifact, 100.0 * last["step"] / last["steps"])
 
     def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display what a training has written since the last look."""

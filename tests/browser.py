@@ -26,6 +26,7 @@ OFF = ("background-networking", "component-update", "gpu", "quic", "sync")
 FLAGS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in OFF)]
 BUDGET = 4000  # milliseconds of a page's own clock
 PATIENCE = 120  # seconds
+PAPER = {"width": 688, "height": 1017, "deviceScaleFactor": 1, "mobile": False}  # A4 within its margins
 
 
 class Browser:
@@ -36,8 +37,11 @@ class Browser:
         self.sent = 0
         self.events: list[dict[str, Any]] = []
 
-    def load(self, url: str) -> str:
-        """The page's document after its script has run; asserts that the console stays empty."""
+    def load(self, url: str, *, paper: bool = False) -> str:
+        """The page's document after its script has run, on a sheet of A4 if it is for paper.
+
+        Asserts that the console stays empty.
+        """
         self.events.clear()
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
@@ -46,6 +50,9 @@ class Browser:
             for domain in ("Page", "Runtime", "Log"):
                 self.call(f"{domain}.enable", session)
             self.call("Emulation.setVirtualTimePolicy", session, policy="pause")
+            if paper:
+                self.call("Emulation.setEmulatedMedia", session, media="print")
+                self.call("Emulation.setDeviceMetricsOverride", session, **PAPER)
             self.call("Page.navigate", session, url=url)
             policy = "pauseIfNetworkFetchesPending"
             self.call("Emulation.setVirtualTimePolicy", session, policy=policy, budget=BUDGET)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from components.common.errors import InputError
+
 HIDDEN = ".tmp-"  # prefix of unfinished files and folders
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -20,7 +22,7 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused path next to `path`, in the same file system, and remove what is there afterwards."""
     temporary = path.parent / f"{HIDDEN}{uuid.uuid4().hex[:12]}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
     finally:
         remove(temporary)
@@ -34,6 +36,18 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they exist.
+
+    Raises:
+        InputError: one of them cannot be made, such as a folder below /proc.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # else taken for a file that is missing
+        raise InputError(f"{folder}: the folder cannot be made there; name another") from error
 
 
 def create(path: Path, data: bytes) -> bool:

@@ -15,7 +15,7 @@ from components.store.errors import MISSING_OR_TORN
 
 SHEET = "contact-sheet.png"  # next to the run's page
 TILES = 12  # of each row
-TILE, GAP, MARGIN, NAMES = 64, 4, 24, 190  # pixels
+TILE, GAP, MARGIN, NAMES = 64, 4, 24, 210  # pixels
 INK, SOFT, PAPER = (27, 28, 30), (93, 97, 103), (255, 255, 255)
 
 

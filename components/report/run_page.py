@@ -243,6 +243,8 @@ def strips(
         if real
         else []
     )
+    tasks = {entry.task for entry in entries if entry.samples.grids and entry.task in TASKS}
+    apart = tasks - {"generate"} if len(tasks) > 1 else set[str]()
     for entry in entries:
         if entry.samples.grids:
             metrics = results[entry.name].metrics if entry.name in results else {}
@@ -252,7 +254,9 @@ def strips(
                 if first
                 else entry.state
             )
-            rows.append(strip(entry.name, note, entry.samples, report, resolution, entry.kept))
+            # The values of two tasks are of different measures, which the page shows in different tables.
+            name = f"{entry.name}, {TASKS[entry.task].title.lower()}" if entry.task in apart else entry.name
+            rows.append(strip(name, note, entry.samples, report, resolution, entry.kept))
     return rows
 
 

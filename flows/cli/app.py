@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError, UnknownOptionError
 
 from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.interruption import interrupted
@@ -170,11 +170,19 @@ def unreadable_settings(error: ValueError) -> str:
 
 def explained(error: CycloptsError) -> str:
     """Return the error in the arguments as one sentence."""
+    if isinstance(error, UnknownOptionError) and meant_store(error):
+        return "unknown option: --store; the config names the store: --set store.url=URL changes it"
     text, _, _ = str(error).partition(" Available commands: ")
     parts = [part.rstrip(".") for part in re.split(r"(?<=\.)\s+", text.strip())]
     if isinstance(error, UnknownCommandError):
         parts.append("`atelier --help` lists the commands")
     return "; ".join(part[:1].lower() + part[1:] for part in parts)
+
+
+def meant_store(error: UnknownOptionError) -> bool:
+    """Return whether --store was given to a command whose config names the store."""
+    given = (error.token.keyword or error.token.value).partition("=")[0]
+    return given == "--store" and any("--set" in known.names for known in error.argument_collection)
 
 
 def _complain(sentence: str, code: int) -> int:

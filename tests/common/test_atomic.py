@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.common import atomic
+from components.common.errors import InputError
 
 
 def everything(folder: Path) -> list[str]:
@@ -109,3 +110,8 @@ def test_what_killed_writers_left_is_listed_and_removed(tmp_path: Path) -> None:
     assert [path.name for path in atomic.unfinished(tmp_path)] == [".tmp-b"]
     atomic.remove_unfinished(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["deep", "deep/d"]
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input_and_no_missing_file() -> None:
+    with pytest.raises(InputError, match="/proc/nowhere/at: the folder cannot be made there"):
+        atomic.create(Path("/proc/nowhere/at/all"), b"")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from uuid import UUID
 
 import pytest
 from rich.console import Console
@@ -141,6 +143,19 @@ def test_an_outage_does_not_end_the_display(
         while len(looks) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert len(looks) >= 3
+
+
+def test_the_bar_of_a_training_that_has_ended_is_where_it_ended(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    bar: list[float] = []
+    monkeypatch.setattr(run, "update_progress_artifact", lambda _, percent: bar.append(percent))
+    attempt.write_json("progress.json", {"step": 12, "steps": 12, "time": 0.0, "values": {}})
+    over = threading.Event()
+    over.set()
+    made._watch(spec, attempt, over, run.Seen(artifact=UUID(int=1)))
+    assert bar == [100.0]
 
 
 def test_a_page_that_cannot_be_built_does_not_fail_the_run(

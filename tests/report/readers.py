@@ -38,9 +38,12 @@ def read_as(browser, page: str, script: str) -> dict[str, str]:
     return linked(browser, page, "", script)
 
 
-def linked(browser, page: str, address: str, script: str, library: str = "") -> dict[str, str]:
-    """The same with an address after #; `library` is a script that comes first."""
-    html = browser.load(f"file://{with_script(Path(page), library + READER % script)}#{address}")
+def linked(
+    browser, page: str, address: str, script: str, library: str = "", *, paper: bool = False
+) -> dict[str, str]:
+    """The same with an address after #, or on paper; `library` is a script that comes first."""
+    probe = with_script(Path(page), library + READER % script)
+    html = browser.load(f"file://{probe}#{address}", paper=paper)
     check(html)
     seen = marks(html)
     assert seen["end"] == "reached"

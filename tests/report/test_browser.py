@@ -369,3 +369,13 @@ def test_the_index_ranks_as_any_run_measured(browser, store, runs):
     """
     page = store.path(build_index(store))
     assert linked(browser, page, "", script)["seen"] == "true,true,true,true"
+
+
+def test_tables_fit_on_paper(browser, store, runs):
+    script = """
+    const outside = all("main table").filter((n) => n.getBoundingClientRect().right > innerWidth + 1);
+    note("outside", outside.map((n) => `${n.className} ${n.offsetWidth}`).join());
+    note("columns", one(".board thead tr").children.length);
+    """
+    seen = linked(browser, store.path(build_run(store, runs["done"])), "", script, paper=True)
+    assert int(seen["columns"]) > 8 and seen["outside"] == ""

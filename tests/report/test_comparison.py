@@ -196,21 +196,25 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     page = Path(store.path(build_run(store, runs["running"])))
     data = page.with_name("run-data.js")
     data.write_text(data.read_text().replace('"stamp":"', '"stamp":"newer'))
+    twins = f'<section id="twins">{"<details><summary>Same</summary></details>" * 2}</section></main>'
+    page.write_text(page.read_text().replace("</main>", twins))
     seen = linked(browser, str(page), "", """
     const visits = Number(sessionStorage.getItem("visits") || 0) + 1;
     sessionStorage.setItem("visits", visits);
     note("visits", visits); note("note", one("#live").textContent);
     if (visits === 1) {
       one("#step").value = 2; one("#step").dispatchEvent(new Event("input"));
-      all("#lineage details")[0].open = true; one("#training").scrollIntoView();
+      all("#lineage details")[0].open = true; all("#twins details")[0].open = true;
+      one("#training").scrollIntoView();
       const script = document.createElement("script"); script.src = "run-data.js?1";
       document.head.append(script);
       return;
     }
     note("at", one(".player output").textContent); note("open", all("#lineage details")[0].open);
+    note("twins", all("#twins details").map((n) => n.open).join());
     note("top", Math.abs(one("#training").getBoundingClientRect().top - 72) < 40);
     all("#live button")[0].click(); note("paused", all("#live button")[0].getAttribute("aria-pressed"));
     """)  # fmt: skip
     assert seen["visits"] == "2" and "refreshes itself" in seen["note"]
     assert seen["at"].startswith("step 125") and seen["open"] == "true" and seen["top"] == "true"
-    assert seen["paused"] == "true"
+    assert seen["paused"] == "true" and seen["twins"] == "true,false"

@@ -17,7 +17,7 @@ def opened(data: bytes) -> Image.Image:
 def test_the_sheet_of_a_run_has_its_families_at_the_kept_step(store, runs):
     page = run_page(store, runs["done"])
     names = [row.name for row in page["strips"]]
-    assert names == ["Real images", "autoencoder", "vae", "dcgan", "diffusion"]
+    assert names == ["Real images", "autoencoder, reconstructing", "vae", "dcgan", "diffusion"]
     assert "step-0000750" in page["strips"][3].path and page["strips"][3].note.startswith(
         "Fréchet distance 14"
     )

@@ -20,9 +20,18 @@
     const section = all("section[id]").filter((node) => node.getBoundingClientRect().top <= 80).pop();
     return section ? { id: section.id, by: section.getBoundingClientRect().top } : { id: null, by: -scrollY };
   };
-  const titleOf = (details) => `${(details.closest("[id]") || document.body).id} ${find("summary", details).textContent}`;
+  /* Each group of a leaderboard has details of the same title: they are counted. */
+  const titled = () => {
+    const seen = new Map();
+    return all("details").map((details) => {
+      const title = `${(details.closest("[id]") || document.body).id} ${find("summary", details).textContent}`;
+      seen.set(title, (seen.get(title) || 0) + 1);
+      return { details, title: `${title} ${seen.get(title)}` };
+    });
+  };
+  const titles = (open) => titled().filter(({ details }) => details.open === open).map(({ title }) => title);
   const save = (view) => session(JSON.stringify({
-    ...anchor(), open: all("details[open]").map(titleOf), shut: all("details:not([open])").map(titleOf), focus: document.activeElement && document.activeElement.id,
+    ...anchor(), open: titles(true), shut: titles(false), focus: document.activeElement && document.activeElement.id,
     view: { axis: view.axis, at: view.at, latest: view.at === view.points[view.points.length - 1], rows: view.rows, columns: view.columns, family: view.family, sample: view.sample },
   }));
   const restore = (view) => {
@@ -30,9 +39,9 @@
     if (!text) return;
     session(null);
     const place = JSON.parse(text), { axis, at, latest, ...chosen } = place.view;
-    for (const details of all("details")) {
-      if (place.open.includes(titleOf(details))) details.open = true;
-      if (place.shut.includes(titleOf(details))) details.open = false;
+    for (const { details, title } of titled()) {
+      if (place.open.includes(title)) details.open = true;
+      if (place.shut.includes(title)) details.open = false;
     }
     Object.assign(view, chosen);
     if (view.axes.includes(axis) && view.points.length) {

@@ -51,6 +51,10 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["nonsense"], ["nonsense", "atelier --help"]),
         (["extractor", "statsu", "digits"], ["statsu", "status"]),
         (["run", "--workers"], ["--workers"]),
+        (["run", "--store", "s3://bucket"], ["--store", "--set store.url=URL"]),
+        (["backfill", "a..b", "--store=results"], ["--store", "--set store.url=URL"]),
+        (["verify", "x", "--store", "y"], ["unknown option: --store"]),
+        (["publish", "latest", "--store", "/proc/nowhere/at/all"], ["/proc/nowhere/at/all"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
