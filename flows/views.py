@@ -211,8 +211,8 @@ def next_command(run: RunManifest) -> str:
     if run.kind == "sweep" or not run.results:
         return "atelier report serve" if run.report else ""
     blessed = {judgement.model.family for judgement in run.gate if judgement.word == BLESSED}
-    shown = next((result for result in run.results if result.family in blessed), run.results[0])
-    family, task = shown.family, TASKS[shown.task]
+    best = next((result for result in run.results if result.family in blessed), run.results[0])
+    family, task = best.family, TASKS[best.task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"
 

@@ -80,7 +80,8 @@ def _differing(error: str) -> str:
     missing = [
         f"{names} missing" for names in re.findall(r"Missing files in model '[^']*': ([^\"\]]+)", error)
     ]
-    return f" ({'; '.join(found)})" if (found := changed + extra + missing) else f" ({error.splitlines()[0]})"
+    differences = changed + extra + missing or [error.splitlines()[0]]
+    return f" ({'; '.join(differences)})"
 
 
 def _hashed(hashing: Any, folder: Path) -> Any:

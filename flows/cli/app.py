@@ -181,8 +181,8 @@ def explained(error: CycloptsError) -> str:
 
 def meant_store(error: UnknownOptionError) -> bool:
     """Return whether --store was given to a command whose config names the store."""
-    given = (error.token.keyword or error.token.value).partition("=")[0]
-    return given == "--store" and any("--set" in known.names for known in error.argument_collection)
+    option = (error.token.keyword or error.token.value).partition("=")[0]
+    return option == "--store" and any("--set" in argument.names for argument in error.argument_collection)
 
 
 def _complain(sentence: str, code: int) -> int:

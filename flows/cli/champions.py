@@ -24,11 +24,8 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
     entries = [entry for pair in series for entry in reversed(registry.history(opened, *pair))]
     waiting = [judgement for pair in series for judgement in registry.waiting(opened, *pair)]
     if as_json:
-        print(
-            json.dumps(
-                {"champions": [e.to_json() for e in entries], "waiting": [w.to_json() for w in waiting]}
-            )
-        )
+        lists = {"champions": entries, "waiting": waiting}
+        print(json.dumps({name: [record.to_json() for record in records] for name, records in lists.items()}))
         return
     newest = {(e.judgement.data_set, e.judgement.task): e.number for e in reversed(entries)}
     current = [w for w in waiting if w.champion == newest.get((w.data_set, w.task), 0)]  # may be promoted

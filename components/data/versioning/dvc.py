@@ -400,8 +400,8 @@ def explained(action: str, address: str = "") -> Iterator[None]:
     except (InputError, RunError, ConfigError):
         raise
     except Exception as error:
-        if address and isinstance(known := readable(error, address), InputError):
-            raise known from error
+        if address and isinstance(refusal := readable(error, address), InputError):
+            raise refusal from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise RunError(
             f"{action} failed ({reason}): check its URL, the network and the AWS_* variables"
