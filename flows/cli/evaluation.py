@@ -76,7 +76,7 @@ def evaluate(
     views.show_judged(evaluation)
     say_next(
         "compare values with the column of real images"
-        + ("" if assume_independent else "; --assume-independent makes them comparable with those of runs")
+        + ("" if assume_independent else "; --assume-independent makes those of images of the data's size comparable with runs")
     )
 
 
