@@ -74,10 +74,8 @@ def evaluate(
         print(json.dumps(evaluation.to_json()))
         return
     views.show_judged(evaluation)
-    say_next(
-        "compare values with the column of real images"
-        + ("" if assume_independent else "; --assume-independent makes those of images of the data's size comparable with runs")
-    )
+    runs = "; --assume-independent makes those of images of the data's size comparable with runs"
+    say_next(f"compare values with the column of real images{'' if assume_independent else runs}")
 
 
 def evaluate_synthetic(
