@@ -43,7 +43,9 @@ def evaluate(
     as_json: AsJSON = False,
     store: StoreURL = STORE,
 ) -> None:
-    """Evaluate any folder of images against a data set, as the newest run on it did.
+    """Evaluate any folder of images against a data set.
+
+    The extractor and the steps of classifiers are those of the newest full run on the data.
 
     Args:
         folder: a folder of images or a URL; subfolders named after the classes give labels
