@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table, say_next
 
@@ -24,7 +24,7 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
     entries = [entry for pair in series for entry in reversed(registry.history(opened, *pair))]
     waiting = [judgement for pair in series for judgement in registry.waiting(opened, *pair)]
     if as_json:
-        lists = {"champions": entries, "waiting": waiting}
+        lists: dict[str, list[Any]] = {"champions": entries, "waiting": waiting}
         print(json.dumps({name: [record.to_json() for record in records] for name, records in lists.items()}))
         return
     newest = {(e.judgement.data_set, e.judgement.task): e.number for e in reversed(entries)}
