@@ -57,12 +57,17 @@ def train_extractor(
     start = time.monotonic()
     with _repeatable(seed, threads):
         network = SmallNetwork(recipe)
-        steps = steps or max(LEAST_STEPS, EPOCHS * (len(train) // BATCH))
+        steps = steps or default_steps(len(train))
         _fit(network, train, steps, seed)
         correct, n = accuracy_on(network, validation)
     seconds = round(time.monotonic() - start, 2)
     training: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads}
     return _save(network, recipe, Path(out), **training, accuracy=correct / n, seconds=seconds)
+
+
+def default_steps(images: int) -> int:
+    """Return the steps of an extractor's training on so many images, where none are set."""
+    return max(LEAST_STEPS, EPOCHS * (images // BATCH))
 
 
 def train_classifier(

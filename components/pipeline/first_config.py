@@ -19,7 +19,7 @@ from components.common.errors import InputError
 from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
-from components.extractors.small import BATCH, EPOCHS, LEAST_STEPS
+from components.extractors.small import LEAST_STEPS, default_steps
 from components.families.catalogue import ablations, card_for, conditions, config_of
 from components.families.starters import Starter
 from components.pipeline.ablation import evaluations
@@ -111,7 +111,7 @@ class FirstConfig:
     def extractor(self) -> float:
         """The seconds that the extractor and the classifier of the reference are expected to take."""
         labelled = any(training.candidate.labelled for training in self.trainings)
-        steps = self.judging.extractor_steps or own_extractor_steps(self.data)
+        steps = self.judging.extractor_steps or default_steps(self.data.counts["train"])
         return (steps + labelled * self.judging.classifier_steps) * self.judging.step
 
     @property
@@ -242,7 +242,7 @@ def fitted_judging(
     """Return as much evaluation as takes its share of the seconds; `step` is that of a classifier."""
     rounds = len(candidates) / min(cores, len(candidates))
     budget = EVALUATION * seconds / rounds
-    own = own_extractor_steps(data)
+    own = default_steps(data.counts["train"])
     extractor = largest((own, *(n for n in CLASSIFIER_STEPS if n < own)), EXTRACTOR * seconds / step)
     classifier = largest(CLASSIFIER_STEPS, min(EXTRACTOR * seconds, budget) / 2 / step)
     numbers, fewer = (
@@ -261,11 +261,6 @@ def fitted_judging(
 def largest(numbers: Sequence[int], most: float) -> int:
     """Return the first number that is at most `most`, or the last; they descend."""
     return next((n for n in numbers if n <= most), numbers[-1])
-
-
-def own_extractor_steps(data: DatasetCard) -> int:
-    """Return the steps of an extractor's training where the config names none."""
-    return max(LEAST_STEPS, EPOCHS * (data.counts["train"] // BATCH))
 
 
 def machine_of(device: str) -> str:
@@ -303,14 +298,14 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
 
 def judging_lines(config: FirstConfig) -> list[str]:
     """Return the settings of the section `evaluate`."""
-    judging, test = config.judging, config.data.counts["test"]
+    judging, counts = config.judging, config.data.counts
     lines = [
-        f"  samples: {judging.samples}  # of {test:,} test images; fewer make intervals wider",
+        f"  samples: {judging.samples}  # of {counts['test']:,} test images; fewer make intervals wider",
         f"  ablation_samples: {judging.ablation_samples}  # of each compared setting of sampling; 0: none",
     ]
     if judging.extractor_steps:
         lines.append(
-            f"  extractor_steps: {judging.extractor_steps}  # fewer than {own_extractor_steps(config.data)}, "
+            f"  extractor_steps: {judging.extractor_steps}  # fewer than {default_steps(counts['train'])}, "
             "so that it fits; values compare with the same number only"
         )
     if judging.classifier_steps < LEAST_STEPS:
