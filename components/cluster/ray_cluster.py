@@ -52,8 +52,11 @@ ENVIRONMENT = {
 }
 
 PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+OWN = "ATELIER_OWN_CLUSTER"
 
+# The raylet and its workers inherit them.
 OWN_CLUSTER = {
+    OWN: "1",
     "RAY_AUTH_MODE": "token",
     # Its only node is not taken away during a training; the watcher is a process more for each.
     PREEMPTION_WATCHER: "0",
@@ -136,6 +139,11 @@ def connect() -> None:
                 "Ray did not start within half a minute: this machine is too busy, or has too little memory; "
                 "run the same command again when other work has ended"
             ) from None
+
+
+def is_own() -> bool:
+    """Return whether the cluster belongs to one process, this one or the one that started this worker."""
+    return os.environ.get(OWN) == "1"
 
 
 def _start(ray: Any, quiet: Mapping[str, Any]) -> None:

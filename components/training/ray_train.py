@@ -19,6 +19,7 @@ from components.cluster.ray_cluster import (
     cause_of,
     check_resources,
     connect,
+    is_own,
     raise_if_interrupted,
     unless_interrupted,
 )
@@ -69,13 +70,16 @@ def fit(job: TrainRequest, name: str) -> None:
         os.environ[WORKERS_START] = ELASTIC_START  # Ray retries without limit, so other trainings still wait
     warnings.filterwarnings("ignore", module="ray")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+
+    from components.training.ray_private import Trainer
 
     gpu = job.device == "cuda"
     check_resources(settings.least_workers, settings.torch_threads, gpu)
     filesystem, path = job.store.child(job.attempt).arrow()
-    trainer = TorchTrainer(
+    trainer = Trainer(
         _worker,
+        alone=settings.workers == 1 and not gpu,
+        guarded=not is_own(),
         train_loop_config=asdict(job),
         scaling_config=ScalingConfig(
             num_workers=settings.workers,  # type: ignore[arg-type]  # annotated for earlier releases

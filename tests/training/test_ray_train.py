@@ -28,7 +28,7 @@ YESTERDAY = {"error": "the loss was not finite", "diverged": True}
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Train with a worker that does what it is given."""
     monkeypatch.setenv(WORKERS_START, ENVIRONMENT[WORKERS_START])
-    from ray.train import torch as ray_torch
+    from components.training import ray_private
 
     monkeypatch.setattr(ray_train, "connect", lambda: None)
     monkeypatch.setattr(ray_train, "check_resources", lambda *_: None)
@@ -36,7 +36,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def call(worker: Any, workers: Any = 2) -> None:
         train = tiny.settings(workers=workers).model_dump(mode="json")
         job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", Store(tmp_path))
-        monkeypatch.setattr(ray_torch, "TorchTrainer", lambda *_, **__: SimpleNamespace(fit=worker))
+        monkeypatch.setattr(ray_private, "Trainer", lambda *_, **__: SimpleNamespace(fit=worker))
         ray_train.fit(job, "name")
 
     return call

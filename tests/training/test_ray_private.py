@@ -1,0 +1,49 @@
+"""What trainings need of Ray Train and Ray does not promise: an upgrade that takes it away fails here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.train import ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+from components.training import ray_private
+from components.training.ray_private import Trainer
+
+
+def trainer(*, alone: bool = True, guarded: bool = False, **scaling: Any) -> Trainer:
+    return Trainer(print, alone=alone, guarded=guarded, scaling_config=ScalingConfig(**scaling))
+
+
+def guards(trainer: Any) -> int:
+    return sum(isinstance(c, PlacementGroupCleanerCallback) for c in trainer._create_default_callbacks())
+
+
+def test_only_a_guarded_training_has_the_process_that_asks_the_dashboard() -> None:
+    assert guards(TorchTrainer(print)) == guards(trainer(guarded=True)) == 1
+    assert guards(trainer()) == 0
+    assert "_create_default_callbacks" in Trainer.fit.__code__.co_names
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_several_workers_have_the_process_group_that_ray_would_give_them(gpu: bool) -> None:
+    ours, rays = (
+        trainer(alone=False, num_workers=2, use_gpu=gpu),
+        TorchTrainer(print, scaling_config=ScalingConfig(num_workers=2, use_gpu=gpu)),
+    )
+    assert ours.backend_config == rays.backend_config
+    assert isinstance(ours, TorchTrainer.__mro__[1])  # all else is Ray's own
+
+
+def test_one_worker_has_none() -> None:
+    assert not isinstance(trainer().backend_config, TorchConfig)
+
+
+def test_nothing_else_uses_a_private_member() -> None:
+    for file in Path(ray_private.__file__).parent.rglob("*.py"):
+        private = re.search(r"ray\.train\.v2|_create_default_callbacks", file.read_text())
+        assert not private or file.name == "ray_private.py", file.name
