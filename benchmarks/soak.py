@@ -53,6 +53,7 @@ from faults import (
 from faulty_s3 import FaultyS3
 from forked import ForkedPlace
 
+from components.records.sweep import SweepResult
 from components.report.reading import read_course
 from components.store import Store, numbered
 from tests import s3
@@ -184,22 +185,22 @@ def results(store: Store, stages: list[Mapping[str, Any]]) -> dict[str, str]:
             hashes[f"{stage['uri']}/metrics"] = json.dumps(without_times(rows))
     for stage in stages:
         if stage["name"] == "sweep":
-            hashes["sweep"] = decided(
-                store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
-            )
+            result = store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
+            hashes["sweep"] = decided(SweepResult.model_validate(result["swept"]))
     if store.exists("values.json"):
         hashes["values"] = store.read_text("values.json")
     return hashes
 
 
-def decided(sweep: Mapping[str, Any]) -> str:
+def decided(sweep: SweepResult) -> str:
     """Return what a sweep has tried, measured and chosen, without when."""
     trials = [
-        [trial["number"], trial["values"], trial["state"], [point["value"] for point in trial["curve"]]]
-        for trial in sweep["trials"]
+        [trial.number, trial.values, trial.state, [point.value for point in trial.curve]]
+        for trial in sweep.trials
     ]
-    finalists = [[one["number"], [seed["value"] for seed in one["repeats"]]] for one in sweep["finalists"]]
-    return json.dumps([trials, finalists, sweep["winner"]["number"]])
+    finalists = [[one.number, [seed.value for seed in one.repeats]] for one in sweep.finalists]
+    assert trials and finalists and sweep.winner
+    return json.dumps([trials, finalists, sweep.winner.number])
 
 
 def without_times(value: Any) -> Any:
