@@ -23,7 +23,9 @@ from flows.overlap import SKIPPED, UNCHANGED
 
 PREFIX = "Atelier: "
 HOOK = "atelier-webhook"  # the block with the address
-SILENCE = timedelta(minutes=10)  # without a heartbeat; by default Prefect's runs have one every 3 minutes
+# Without a heartbeat; by default Prefect's runs have one each 3 minutes. A trigger sees a state after the one
+# before it, and the first state of a scheduled run is no event: triggers get its others 15 minutes late.
+SILENCE = timedelta(minutes=20)
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed", SKIPPED, UNCHANGED)  # names of final states
 BODY = '{"text": {{ event.payload.sentence|tojson }}}'  # as Slack, Mattermost and others read it
 BODY_OF_DEAD = '{"text": "flow run {{ flow_run.name }} has stopped without a word, and counts as crashed"}'
@@ -33,7 +35,9 @@ NAME_OF_DEAD = f"{PREFIX}a run stopped without a word"
 def automations(hook: UUID | None) -> list[Automation]:
     """Return the automations: dead runs count as crashed, and a web hook is told of all kinds of events."""
     actions: list[ActionTypes] = [
-        ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for ten minutes")
+        ChangeFlowRunState(
+            state=StateType.CRASHED, message=f"no heartbeat for {SILENCE.total_seconds() / 60:.0f} minutes"
+        )
     ]
     if hook:
         actions.append(CallWebhook(block_document_id=hook, payload=BODY_OF_DEAD))

@@ -145,17 +145,16 @@ def check_cron(cron: str, timezone: str) -> None:
         f"--cron {cron!r} is no cron expression; give minute, hour, day of the month, month and "
         'day of the week, such as "0 2 * * *" for 2:00 each night'
     )
+    unknown = InputError(f"--timezone {timezone!r} is unknown; give a name such as Europe/Berlin or UTC")
+    if not timezone:  # Prefect takes it for none
+        raise unknown
     if len(cron.split()) > 5:  # Prefect takes a sixth field as seconds, where others have them first
         raise refusal
     try:
         CronSchedule(cron=cron, timezone=timezone)
         croniter(cron).get_next()
     except ValidationError as error:
-        if error.errors()[0]["loc"] == ("timezone",):
-            raise InputError(
-                f"--timezone {timezone} is unknown; give a name such as Europe/Berlin or UTC"
-            ) from None
-        raise refusal from None
+        raise (unknown if error.errors()[0]["loc"] == ("timezone",) else refusal) from None
     except CroniterBadDateError:
         raise InputError(f"--cron {cron!r} never comes: no such month has that day") from None
 

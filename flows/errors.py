@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,16 +11,29 @@ import httpx
 
 from components.common.errors import InputError, RunError
 from components.common.interruption import interrupted
-from components.common.public import public_errors
+from components.common.public import public, public_errors
 
 ORIGINAL = "original"  # attribute of an error with a public text
 
 
 @contextmanager
 def public_to_prefect() -> Iterator[None]:
-    """Raise errors without credentials and private folders; `original` returns them with both."""
+    """Raise errors without credentials and private folders; `original` returns them with both.
+
+    From then on, so are the logs of flow runs, in which a worker of Prefect writes tracebacks.
+    """
+    logging.getLogger("prefect.flow_runs").addFilter(_public_record)  # once, however often it is added
     with public_errors(_remember):
         yield
+
+
+def _public_record(record: logging.LogRecord) -> bool:
+    """Take credentials and private folders out of a line of a log and its traceback."""
+    text = record.getMessage()
+    if record.exc_info and record.exc_info[0]:
+        text = "\n".join([text, "".join(traceback.format_exception(*record.exc_info))])
+    record.msg, record.args, record.exc_info, record.exc_text = public(text), (), None, None
+    return True
 
 
 def _remember(error: Exception, replacement: Exception) -> None:

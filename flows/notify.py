@@ -114,7 +114,7 @@ def check(urls: Sequence[str]) -> None:
         if not Apprise.instantiate(address(url)):
             raise InputError(
                 f"notify: {masked(url)} is no URL that Apprise knows; such as json://HOST/PATH, "
-                "mailto://HOST?to=NAME, slack://TOKENS, or $NAME for one in an environment variable"
+                "slack://TOKENS, or $NAME for one in an environment variable"
             )
 
 

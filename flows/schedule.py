@@ -166,5 +166,6 @@ def decided(
     Raises:
         InputError: the result cannot be promoted or rejected.
     """
-    opened = open_store(store, home())
-    return decide.described(decide.decide(opened, run, family, verdict, reason, override=override))
+    with public_to_prefect():
+        opened = open_store(store, home())
+        return decide.described(decide.decide(opened, run, family, verdict, reason, override=override))

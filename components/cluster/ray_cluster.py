@@ -90,8 +90,9 @@ def check_address() -> None:
 
 def _unreachable(error: Exception) -> InputError:
     return InputError(
-        f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no Ray cluster can be joined there ({sentence(error)}); "
-        "correct the variable, start that cluster, or unset the variable to use this machine"
+        f"{os.environ['RAY_ADDRESS']}: no Ray cluster can be joined there ({sentence(error)}); start it, or "
+        "correct its address and RAY_AUTH_TOKEN; without --on, a setting cluster and RAY_ADDRESS, this "
+        "machine is used"
     )
 
 
@@ -288,12 +289,12 @@ def check_resources(workers: int, threads: int, gpu: bool) -> None:
 
     available = {**ray.cluster_resources(), **_most_resources()}
     required = {"CPU": workers * threads} | ({"GPU": workers} if gpu else {})
+    more = "add nodes to it" if os.environ.get("RAY_ADDRESS") else "run on a larger one (docs/cluster.md)"
     for resource, count in required.items():
         if available.get(resource, 0) < count:
             raise InputError(
                 f"{workers} workers with {threads} threads each need {count} {resource}s; the cluster "
-                f"has {available.get(resource, 0):g}; lower train.workers or train.torch_threads, or set "
-                "RAY_ADDRESS"
+                f"has {available.get(resource, 0):g}; lower train.workers or train.torch_threads, or {more}"
             )
 
 

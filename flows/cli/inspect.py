@@ -101,9 +101,12 @@ def _values(row: SearchedHyperparameter) -> str:
     return " | ".join(map(_value, row.values or []))
 
 
+Standing = Literal["running", "done", "partial", "failed", "interrupted", "lost", "unreadable"]
+
+
 def runs(
     *,
-    status: Annotated[str | None, Parameter(metavar="STATUS")] = None,
+    status: Standing | None = None,
     data: Annotated[str | None, Parameter(metavar="NAME")] = None,
     family: Annotated[str | None, Parameter(metavar="FAMILY")] = None,
     kind: Literal["run", "sweep"] | None = None,
@@ -114,7 +117,7 @@ def runs(
     """List the runs in the store, newest first.
 
     Args:
-        status: only running, done, partial, failed, interrupted or lost runs
+        status: only runs of this status; lost: killed, or cut off from the store
         data: only runs on this data set, or on a version that begins so
         family: only runs with this family
         kind: only runs, or only sweeps

@@ -157,7 +157,7 @@ def _swept(
         opened = open_named_store(store or STORE)
         record = find_run(opened, resume_run, kind="sweep")
         continued = sweep_setup.interrupted(opened, record)
-        return continued.model_copy(update={"cluster": on and checked_on(on)}), record.run_id
+        return continued.model_copy(update={"cluster": None if on is None else checked_on(on)}), record.run_id
     if config is None:
         raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
     store_change = [f"store.url={store}"] if store else []
@@ -167,7 +167,7 @@ def _swept(
 
 def placed(changes: Sequence[str], on: str | None) -> list[str]:
     """Return the changes of settings with that of `--on`."""
-    return [*changes, f"cluster={checked_on(on)}"] if on else list(changes)
+    return [*changes, f"cluster={checked_on(on)}"] if on is not None else list(changes)
 
 
 def checked_on(on: str) -> str:

@@ -192,7 +192,7 @@ def test_a_trial_that_fails_says_what_is_wrong_and_what_to_do(monkeypatch):
 def test_a_dead_cluster_fails_the_doctor_as_it_fails_a_run(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     check = found(diagnostics_checks._ray())["Ray cluster"]
-    assert check.ok is False and "RAY_ADDRESS=127.0.0.1:" in check.detail and "unset" in check.advice
+    assert check.ok is False and "127.0.0.1:" in check.detail and "RAY_ADDRESS" in check.advice
 
 
 def test_a_started_program_ends_with_its_children(tmp_path):

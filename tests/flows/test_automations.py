@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.server.events.ordering import PRECEDING_EVENT_LOOKBACK
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.common.errors import InputError
@@ -18,6 +20,8 @@ def test_a_dead_run_counts_as_crashed_and_one_that_was_skipped_is_not_dead() -> 
     expected = {f"prefect.flow-run.{name}" for name in ("heartbeat", "Completed", "Skipped", "Unchanged")}
     assert expected <= dead.trigger.expect
     assert automations.SILENCE.total_seconds() > 3 * deployments.HEARTBEAT
+    late = PRECEDING_EVENT_LOOKBACK  # for which triggers wait until they see that a scheduled run has ended
+    assert automations.SILENCE - late > timedelta(minutes=2)
     (crash,) = dead.actions
     assert crash.state.value == "CRASHED"
 

@@ -39,7 +39,8 @@ LATE = Scheduled(name="Late")
         ({"cron": "at night"}, "is no cron expression"),
         ({"cron": "0 0 2 * * *"}, "is no cron expression"),  # with seconds
         ({"cron": "0 0 30 2 *"}, r"--cron '0 0 30 2 \*' never comes: no such month has that day"),
-        ({"timezone": "Mars/Base"}, "--timezone Mars/Base is unknown; give a name such as Europe/Berlin"),
+        ({"timezone": "Mars/Base"}, "--timezone 'Mars/Base' is unknown; give a name such as Europe/Berlin"),
+        ({"timezone": ""}, "--timezone '' is unknown"),
         ({"name": "../x"}, "--name '../x' is not accepted"),
         ({"max_late": 0.0}, "--max-late 0: give minutes"),
         ({"changes": ["store.url=/data/secret/place"]}, "--set store.url: it holds a folder or a credential"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import traceback
+from pathlib import Path
 
 import httpx
 import pytest
@@ -33,6 +35,18 @@ def test_prefect_gets_the_public_text_and_the_terminal_the_error(
         outer(error)
     assert "S3CR3T" not in "".join(traceback.format_exception(caught.value))
     assert original(caught.value) is error
+
+
+def test_logs_of_flow_runs_have_tracebacks_without_folders() -> None:
+    logger = logging.getLogger("prefect.flow_runs")
+    with pytest.raises(RunError) as caught:
+        inner(RunError("a stage failed"))
+    failure = (RunError, caught.value, caught.value.__traceback__)
+    record = logger.makeRecord("", 40, "", 1, "failed at %s", ("https://me:S3CR3T@host",), failure)
+    logger.filter(record)
+    text = logging.Formatter().format(record)
+    assert "failed at https://host" in text and 'File "test_errors.py", line' in text
+    assert str(Path(__file__).parent) not in text and "S3CR3T" not in text
 
 
 def test_an_error_without_anything_private_stays_as_it_is() -> None:

@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.common.errors import InputError
 from components.common.loopback import free_port
+from components.common.public import without_secrets
 from components.config import loading
 from components.records.gate import Judgement, ModelReference, Verdict
 from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
@@ -124,6 +125,7 @@ def test_an_unknown_address_is_one_sentence(url: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as refused:
         notify.check([url])
     assert "s3cret" not in str(refused.value)
+    assert without_secrets(str(refused.value)) == str(refused.value), "the terminal shows all of the sentence"
     notify.check([])
     notify.check(["json://127.0.0.1/"])
 

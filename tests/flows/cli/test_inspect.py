@@ -36,6 +36,13 @@ def test_lists_for_people(
         assert code == 0 and content in out and following in err.splitlines()[-1], command
 
 
+def test_runs_of_a_status_that_there_is_not_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "runs", "--status", "finished", "--store", str(tmp_path))
+    assert code == 2 and err.count("\n") == 1 and "finished" in err and "done" in err, err
+
+
 @pytest.mark.parametrize(
     ("status", "following"),
     [

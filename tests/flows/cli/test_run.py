@@ -92,6 +92,7 @@ def test_resume_continues_the_newest_interrupted_sweep_of_the_config(
     ("arguments", "words"),
     [
         (["--on", "head:6379"], ["--on head:6379", "ray://HOST:10001"]),
+        (["--on", ""], ["--on : expected ray://HOST:10001"]),  # such as of a variable that is not set
         (["--on", "http://me:secret@head"], ["--on http://head", "RAY_AUTH_TOKEN"]),
         (["--on", "http://127.0.0.1:1"], ["device: auto", "cuda or cpu"]),
         (["--on", "http://127.0.0.1:1", "--set", "device=cpu"], ["output is a folder of this machine"]),
