@@ -35,10 +35,18 @@ class Scored:
     flagged: bool
 
 
-def score_folder(
-    folder: str, model: Path, quantile: float, background: str | None = None
-) -> tuple[list[Scored], float]:
-    """The images of a folder, strangest first, and the error above which they are flagged.
+@dataclass(frozen=True)
+class Scores:
+    """The images of a folder, strangest first, and the error above which they are flagged."""
+
+    images: list[Scored]
+    threshold: float
+    left_out: list[tuple[str, str]]  # (file, why it cannot be used)
+    told: str  # which files are left out, in a sentence; empty if none is
+
+
+def score_folder(folder: str, model: Path, quantile: float, background: str | None = None) -> Scores:
+    """Score the images of a folder.
 
     Args:
         folder: of this machine, or any fsspec URL.
@@ -47,7 +55,8 @@ def score_folder(
         background: what transparent images are laid on; None: as those that the model was trained on.
 
     Raises:
-        InputError: the model does not encode images, or is class-conditional; or an image cannot be used.
+        InputError: the model does not encode images, or is class-conditional; or too many images cannot be
+            used.
     """
     generator, card, config = load_model(model)
     if (refusal := why_not(config)) or not config.errors:
@@ -64,7 +73,8 @@ def score_folder(
         Scored(file, float(error), bool(error > threshold))
         for file, error in zip(outside.paths, errors, strict=True)
     ]
-    return sorted(scored, key=lambda one: -one.score), threshold
+    ranked = sorted(scored, key=lambda one: -one.score)
+    return Scores(ranked, threshold, outside.skipped, outside.told)
 
 
 def why_not(model: ModelConfig) -> str | None:

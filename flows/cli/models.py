@@ -248,17 +248,20 @@ def anomaly(
 
     with progress_shown("open the model"):
         model, chosen, manifest = scoring_model(run, family, store)
-        scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
+        scores = anomaly_scores.score_folder(folder, model, quantile, background)
+    if scores.told:
+        say(f"{scores.told}; {len(scores.images):,} are scored")
     if output:
-        anomaly_scores.write_csv(scored, output)
+        anomaly_scores.write_csv(scores.images, output)
     if manifest:
         warn_unless_blessed(manifest, chosen)
     if as_json:
-        flagged = sum(image.flagged for image in scored)
-        images = [asdict(image) for image in scored]
-        print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
+        flagged = sum(image.flagged for image in scores.images)
+        images = [asdict(image) for image in scores.images]
+        told = {"threshold": scores.threshold, "flagged": flagged, "skipped_files": scores.left_out}
+        print(json.dumps(told | {"images": images}))
         return
-    show_scored(scored, threshold, quantile, "--json lists" if output else LIST_ALL)
+    show_scored(scores.images, scores.threshold, quantile, "--json lists" if output else LIST_ALL)
     if output:
         say(f"all scores: {output}")
     lists_all = "" if output else "-o FILE.csv lists all, "

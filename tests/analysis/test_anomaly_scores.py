@@ -87,7 +87,8 @@ def test_known_errors_are_in_order_and_of_validation() -> None:
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     known = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
-    scored, threshold = anomaly_scores.score_folder(str(folder), model, 0.5)
+    scores = anomaly_scores.score_folder(str(folder), model, 0.5)
+    scored, threshold = scores.images, scores.threshold
     assert threshold == pytest.approx(np.quantile(known, 0.5))
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
@@ -112,8 +113,8 @@ def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) ->
     folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
     Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
     for background, same in ((None, "0.png"), ("white", "1.png")):
-        scored, _ = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
-        found = {one.file: one.score for one in scored}
+        scores = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
+        found = {one.file: one.score for one in scores.images}
         assert found["clear.png"] == found[same]
     with pytest.raises(InputError, match="background 'snow white' is not a colour"):
         anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
@@ -145,13 +146,14 @@ def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
 
-def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_told(model: Path, tmp_path: Path) -> None:
     folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
     values = np.zeros((8, 8), np.float32)
     values[3, 3] = np.nan
     Image.fromarray(values).save(folder / "nan.tiff")
-    with pytest.raises(InputError, match=r"nan\.tiff cannot be used: .*not finite \(NaN or infinity\)"):
-        anomaly_scores.score_folder(str(folder), model, 0.9)
+    scores = anomaly_scores.score_folder(str(folder), model, 0.9)
+    assert len(scores.images) == 2 and [file for file, _ in scores.left_out] == ["nan.tiff"]
+    assert "nan.tiff: values that are not finite (NaN or infinity)" in scores.told
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no images"):
@@ -211,6 +213,18 @@ def test_the_command_flags_and_ends_with_0(
     lines = out.splitlines()
     assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]
     assert lines[-1].startswith(f"{told['flagged']} of 6 images are above {told['threshold']:.5f}, the 0.2 ")
+
+
+def test_files_that_are_left_out_are_named_on_standard_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
+    (folder / "broken.png").write_bytes(b"not a picture")
+    code, out, err = call(capsys, str(folder), "--run", str(model), "--json")
+    assert code == 0 and len(json.loads(out)["images"]) == 2
+    assert [file for file, _ in json.loads(out)["skipped_files"]] == ["broken.png"]
+    assert "left out 1 of 3 images, which cannot be used: broken.png: not an image of a known" in err
+    assert err.rstrip().endswith("; 2 are scored")
 
 
 def test_names_that_are_no_text_are_kept_as_they_are(
