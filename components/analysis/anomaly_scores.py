@@ -112,6 +112,5 @@ def write_csv(scored: Sequence[Scored], output: Path) -> None:
     writer = csv.writer(text)
     writer.writerow(("file", "score", "flagged"))
     writer.writerows((one.file, f"{one.score:.6g}", int(one.flagged)) for one in scored)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary:
         temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
