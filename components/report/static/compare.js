@@ -66,13 +66,14 @@
   const best = (cells) => {
     const first = cells.find((cell) => cell), fair = cells.filter((cell) => cell && cell.comparability === first.comparability && isNumber(cell.value));
     if (fair.length < 2) return null;
-    return fair.map((cell) => cell.value).reduce((a, b) => ((first.better === "higher") === (a > b) ? a : b));
+    const leading = fair.filter((cell) => cell.may_lead).map((cell) => cell.value);
+    return leading.length ? leading.reduce((a, b) => ((first.better === "higher") === (a > b) ? a : b)) : null;
   };
   const metricRow = (label, cells) => {
     const lead = best(cells), first = cells.find((cell) => cell);
     return el("tr", {}, el("th", { scope: "row" }, label, ` ${first.better === "higher" ? "↑" : "↓"}`, first.real ? el("small", {}, `real images ${first.real}`) : null), cells.map((cell) => {
       if (!cell) return el("td", { class: "n" }, "–");
-      const off = cell.comparability !== first.comparability, won = !off && cell.value === lead;
+      const off = cell.comparability !== first.comparability, won = !off && cell.may_lead && cell.value === lead;
       return el("td", { class: `n${off ? " off" : ""}${won ? " best" : ""}` }, won ? el("span", { class: "star", role: "img", "aria-label": "best" }, "●") : null,
         cell.text, cell.interval ? el("small", {}, cell.interval) : null, off ? el("small", {}, "not comparable") : null);
     }));
