@@ -88,11 +88,11 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     known = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
     scores = anomaly_scores.score_folder(str(folder), model, 0.5)
-    scored, threshold = scores.images, scores.threshold
-    assert threshold == pytest.approx(np.quantile(known, 0.5))
+    scored = scores.images
+    assert scores.known == len(known) and not scores.error_alone
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
-    assert all(one.flagged == (one.score > threshold) for one in scored)
+    assert all(one.flagged == (one.score > 1) for one in scored)
     assert 0 < sum(one.flagged for one in scored) < 16
     anomaly_scores.write_csv(scored, tmp_path / "out" / "scores.csv")
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
@@ -160,6 +160,57 @@ def test_bad_images_are_left_out_and_told(model: Path, tmp_path: Path) -> None:
         anomaly_scores.score_folder(str(empty), model, 0.9)
 
 
+def smooth(random: np.random.RandomState, n: int) -> np.ndarray:
+    """Pictures of 8 x 8 pixels whose neighbours are alike."""
+    x = np.linspace(0, np.pi, 8)
+    waves = np.sin(random.uniform(0.5, 1.5, (n, 1, 1)) * x[:, None] + random.uniform(0, 6, (n, 1, 1)) + x)
+    return (128 + 100 * waves).astype(np.uint8)[:, None]
+
+
+def rule(images: np.ndarray, quantile: float = 0.95) -> anomaly_scores.Rule:
+    split = Split(ShardedArray([images]))
+    return anomaly_scores.Rule.of(
+        reconstruction_error.validation_errors(Flat(), split, "cpu", 1000), quantile
+    )
+
+
+def flagged_for(judge: anomaly_scores.Rule, images: np.ndarray) -> list[str]:
+    """Why each image is flagged; empty where it is not."""
+    errors = reconstruction_error.errors_of(Flat(), images)
+    names = [str(i) for i in range(len(images))]
+    return [one.because * one.flagged for one in judge.scored(names, errors, images)]
+
+
+def test_noise_and_images_of_one_colour_are_flagged_though_they_come_back_well() -> None:
+    """The model gives the mean grey back: the error of faint noise is below that of ordinary pictures."""
+    random = np.random.RandomState(0)
+    judge = rule(smooth(random, 200))
+    noise = random.normal(128, 55, (5, 1, 8, 8)).clip(0, 255).astype(np.uint8)
+    plain = np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 128, 255)])
+    known = reconstruction_error.errors_of(Flat(), smooth(random, 200))
+    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(known)
+    assert flagged_for(judge, noise) == ["roughness"] * 5
+    assert flagged_for(judge, plain) == ["lack of contrast"] * 3
+    halves = np.zeros((1, 1, 8, 8), np.uint8)
+    halves[..., 4:] = 255
+    assert flagged_for(judge, halves) == ["reconstruction error"]
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(39, 0.95), (400, 0.95), (400, 0.8)])
+def test_as_many_ordinary_images_are_flagged_as_the_threshold_promises(n: int, quantile: float) -> None:
+    random, shares = np.random.RandomState(1), []
+    for _ in range(40):
+        why = flagged_for(rule(smooth(random, n), quantile), smooth(random, 100))
+        shares.append(np.mean([bool(each) for each in why]))
+    assert 0.25 * (1 - quantile) <= np.mean(shares) <= 1.3 * (1 - quantile)
+
+
+def test_models_of_earlier_versions_judge_by_the_error_alone() -> None:
+    judge = anomaly_scores.Rule.of(ERRORS, 0.95)
+    assert list(judge.limits) == ["reconstruction error"]
+    assert flagged_for(judge, greys([0.1, 0.4])) == ["", "reconstruction error"]
+
+
 # The command
 
 
@@ -211,8 +262,10 @@ def test_the_command_flags_and_ends_with_0(
     assert err.endswith("next: look at the flagged images; --quantile flags more or fewer\n")
     code, out, _ = call(capsys, *arguments, "--family", "autoencoder")
     lines = out.splitlines()
-    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]
-    assert lines[-1].startswith(f"{told['flagged']} of 6 images are above {told['threshold']:.5f}, the 0.2 ")
+    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "error", "flagged", "for"]
+    assert lines[-1].startswith(
+        f"{told['flagged']} of 6 images score above 1: they are stranger than 20 % of "
+    )
 
 
 def test_files_that_are_left_out_are_named_on_standard_error(
