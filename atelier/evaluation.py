@@ -48,10 +48,11 @@ def evaluate(
         settings: of the section `evaluate` of a config, such as extractor="inception".
 
     Returns:
-        The evaluation; `metrics` has value, interval and real baseline of each metric by name.
+        The evaluation; `metrics` has value, interval and real baseline of each metric by name, and
+        `skipped_files` the files that could not be used.
 
     Raises:
-        InputError: there are too few images, one is damaged, or a setting is not accepted.
+        InputError: there are too few images, too many cannot be used, or a setting is not accepted.
     """
     with whole_install():
         from flows import environment

@@ -151,13 +151,15 @@ def evaluate(
         say: callback for progress messages.
 
     Raises:
-        InputError: the folder is empty, an image is damaged, or there are too few images.
+        InputError: the folder is empty, or there are too few images or too many that cannot be used.
     """
     session = EvaluationSession(store, name, chosen, revision, say)
     if split not in session.plan.card.counts:
         raise InputError(f"--split {split}: data set {name} has {', '.join(session.plan.card.counts)}")
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
         images = scan_images(source, session.plan.card, Path(folder))
+        if images.skipped:
+            say(f"{images.told}; {len(images.paths):,} are compared")
         if images.resized:
             pixels = session.plan.card.resolution
             say(f"{images.resized:,} images are not {pixels} pixels square: {images.preparation}")
@@ -176,6 +178,7 @@ def evaluate(
         split=split,
         preparation=images.preparation,
         labelled=images.labels is not None,
+        skipped_files=images.skipped,
         metrics=metrics,
     )
 
@@ -184,8 +187,8 @@ def check(plan: Plan, images: ExternalImages) -> None:
     """Check the images and the extractor before any job starts.
 
     Raises:
-        InputError: there are too few images, the first is damaged or coloured while the data is grey, or the
-            extractor's weights are not the expected ones.
+        InputError: there are too few images, the first is coloured while the data is grey, or the extractor's
+            weights are not the expected ones.
     """
     check_count(len(images.paths))
     extractor.check(plan)

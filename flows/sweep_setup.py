@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from components.common.errors import InputError
@@ -26,7 +24,8 @@ from components.tuning import space, suggest
 from components.tuning.space import Hyperparameter
 from components.tuning.sweep import refuse_changed
 from components.tuning.trial import check_metric, train_of
-from flows import setup
+from flows import setup, tables
+from flows.tables import output, print_table
 
 
 def from_file(path: Path, changes: Sequence[str]) -> Experiment:
@@ -114,14 +113,13 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
         plan = {"family": family, "hyperparameters": [row.to_json() for row in rows]}
         print(json.dumps(plan | {"sweep": settings.model_dump(mode="json")}))
         return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    table = Table(box=None, pad_edge=False)
-    for head in ("hyperparameter", "tried", "now", "recommended by"):
-        table.add_column(head)
+    console = output()
+    heads = ("hyperparameter", "tried", "now", "recommended by")
+    table = tables.table("", heads, heads)
     for row in rows:
         values = ", ".join(map(str, row.values or [])) or f"{row.low:g} to {row.high:g}, {row.scale}"
         table.add_row(row.name, values, str(row.default), row.source)
-    console.print(table)
+    print_table(console, table)
     console.print(_procedure(experiment, searched), markup=False)
     console.print(_expected(experiment, searched), markup=False, soft_wrap=True)
 
@@ -202,8 +200,8 @@ def show(record: RunManifest, store: Store) -> None:
     result, confirmation = results(record, store)
     if result is None:
         return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(_finalists(result))
+    console = output()
+    print_table(console, _finalists(result))
     if result.winner:
         console.print(f"winner: {_trial(result.winner.number)}, {result.winner.why}", markup=False)
     if confirmation:
@@ -213,10 +211,9 @@ def show(record: RunManifest, store: Store) -> None:
 def _finalists(result: SweepResult) -> Table:
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    table = Table(title=f"{result.family}: {counts}", box=None, pad_edge=False, title_justify="left")
     names = [parameter.name for parameter in result.hyperparameters]
-    for head in ("finalist", *names, result.metric.name.replace("_", " "), "95 % interval"):
-        table.add_column(head, justify="right")
+    heads = ("finalist", *names, result.metric.name.replace("_", " "), "95 % interval")
+    table = tables.table(f"{result.family}: {counts}", ["finalist"], heads)
     for finalist in result.finalists:
         interval = _interval(finalist.low, finalist.high) or "-"
         values = [_text(finalist.values.get(name)) for name in names]

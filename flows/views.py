@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from components.cluster import resources
@@ -27,7 +25,9 @@ from components.report.reading import read_json
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.urls import is_confined
+from flows import tables
 from flows.setup import check_stages, plan_of
+from flows.tables import output, print_table
 
 METRICS = {  # columns in the terminal; the page shows all metrics
     "generate": (
@@ -44,6 +44,8 @@ METRICS = {  # columns in the terminal; the page shows all metrics
     "other": ("reconstruction_fid", "reconstruction_frechet_distance")
     + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
 }
+
+SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "correct class"}  # as on the page
 
 STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdicts
 
@@ -181,14 +183,13 @@ def summary(run: RunManifest) -> Mapping[str, Any]:
 
 def show(run: RunManifest, store: Store) -> None:
     """Print the results of a run as tables, its failures, and the address of its page."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = output()
     data = run.lineage.data
     for task in dict.fromkeys(result.task for result in run.results):
         results = [result for result in run.results if result.task == task]
         smoke = " (smoke run: its numbers mean nothing)" if run.smoke else ""
-        console.print(
-            _results(task, results, f"{data.title or data.name}: {TASKS[task].title.lower()}{smoke}")
-        )
+        title = f"{data.title or data.name}: {TASKS[task].title.lower()}{smoke}"
+        print_table(console, _results(task, results, title))
         for result in results:
             if why := unlike_real(result):
                 console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
@@ -235,11 +236,11 @@ def verdict(judgement: Judgement) -> str:
 
 def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
     """Return a table of the families of one task; its last rows are baselines and real images."""
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r.metrics for r in results)]
-    for head in ("family", *metrics, "parameters", "training", "images/s"):
-        title = head.replace("frechet_distance", "frechet").replace("r_", "").replace("_", " ")
-        table.add_column(title, justify="left" if head == "family" else "right", no_wrap=True)
+    names = [
+        SHORT.get(name, name.replace("frechet_distance", "frechet").replace("_", " ")) for name in metrics
+    ]
+    table = tables.table(title, ["family"], ["family", *names, "parameters", "training", "images/s"])
     for result in results:
         values = [result.metrics[m].value if m in result.metrics else None for m in metrics]
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
@@ -255,17 +256,14 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
 
 def show_judged(evaluation: ExternalEvaluation) -> None:
     """Print the metrics of a folder as a table, with notes on their limits."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = output()
     images = f"{evaluation.images:,} images"
     used = max((metric.n or 0 for metric in evaluation.metrics.values()), default=0)
     if 0 < used < evaluation.images:
         images = f"{used:,} of {images}"
     title = f"{images} of {evaluation.source} against {evaluation.data}, {evaluation.split} split"
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for head in ("metric", "value", "95 % interval", "real images", "images", "extractor", "comparability"):
-        table.add_column(
-            head, justify="left" if head in ("metric", "extractor", "comparability") else "right"
-        )
+    heads = ("metric", "value", "95 % interval", "real images", "images", "extractor", "comparability")
+    table = tables.table(title, ("metric", "extractor", "comparability"), heads)
     for name, metric in evaluation.metrics.items():
         table.add_row(
             name.replace("_", " ") + (" *" if metric.note else ""),
@@ -276,7 +274,7 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
             f"{metric.extractor} {(metric.extractor_hash or '')[:8]}" if metric.extractor else "-",
             metric.comparability,
         )
-    console.print(table)
+    print_table(console, table)
     if 0 < used < evaluation.images:
         console.print(
             f"{used:,} images are compared: as many as the split has real ones, or others for the column of "
@@ -293,15 +291,13 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
 
 def show_synthetic(evaluation: SyntheticEvaluation) -> None:
     """Print whether synthetic images help a classifier, for each size of real training sets."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = output()
     title = f"accuracy in % on {evaluation.test_images:,} real test images of {evaluation.data}"
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for head in ("real images", "real", "synthetic", "both", "gain", "verdict"):
-        table.add_column(head, justify="left" if head == "verdict" else "right")
+    table = tables.table(title, ["verdict"], ("real images", "real", "synthetic", "both", "gain", "verdict"))
     for row in evaluation.sizes:
         cells = [_percent(each) for each in (row.real, evaluation.synthetic, row.both, row.gain)]
         table.add_row(f"{row.size:,}", *cells, row.verdict)
-    console.print(table)
+    print_table(console, table)
     console.print(
         f"{evaluation.images:,} synthetic images of {evaluation.source}; {evaluation.seeds} trainings of "
         f"{evaluation.steps:,} steps each; 95 % intervals over test images and seeds; the gain is of both "

@@ -1,9 +1,20 @@
-"""Anomaly scores of a folder of images, by a model that encodes images."""
+"""Anomaly scores of a folder of images, by a model that encodes images.
+
+A model blurs noise to grey, so its error is the variance of the noise, which may be below that of textured
+pictures; and an image of one colour comes back well. So besides the error an image may be rougher, or of less
+contrast, than validation images are: input complexity on both sides, Serra et al. 2020,
+https://arxiv.org/abs/1909.11480. Each is divided by its quantile of validation images; the largest counts.
+
+The threshold is the k-th smallest of the n scores of validation images, k = ceil((n + 1) q), as in conformal
+prediction (Vovk et al. 2005), each with the quantiles of the others: about 1 - q of images like them are
+above it, however many measures count.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +32,13 @@ from components.data.external import ExternalImages, read, scan_images
 from components.data.sources.images import colour_of
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
-from components.records.model import ModelConfig
-from components.sampling.reconstruction_error import errors_of
+from components.records.model import ModelConfig, ReconstructionErrors
+from components.sampling.reconstruction_error import contrast, errors_of, roughness
 from models.family import DataSpec
+
+ERROR, ROUGH, FLAT = "reconstruction error", "roughness", "lack of contrast"  # why an image is flagged
+FAINT = 1e-4  # the variance of pixels in [0, 1] that counts as none: 2.5 of 255 levels
+LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -31,40 +46,97 @@ class Scored:
     """The anomaly score of an image of a folder."""
 
     file: str
-    score: float
+    score: float  # above 1: flagged
     flagged: bool
+    because: str  # what is most unusual about it
+    error: float  # of its reconstruction
 
 
-def score_folder(
-    folder: str, model: Path, quantile: float, background: str | None = None
-) -> tuple[list[Scored], float]:
-    """The images of a folder, strangest first, and the error above which they are flagged.
+@dataclass(frozen=True)
+class Scores:
+    """The images of a folder, strangest first."""
+
+    images: list[Scored]
+    known: int  # validation images that scores are compared with
+    error_alone: bool  # whether the model, of an earlier version, knows the errors of these alone
+    left_out: list[tuple[str, str]]  # (file, why it cannot be used)
+    told: str  # which files are left out, in a sentence; empty if none is
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When an image is unlike validation images: a limit of each measure, a threshold of the largest."""
+
+    limits: dict[str, float]
+    threshold: float
+
+    @classmethod
+    def of(cls, known: ReconstructionErrors, quantile: float) -> Rule:
+        """Return the rule that flags about a share of 1 - quantile of images like those known."""
+        measures = {ERROR: np.array(known.values)}
+        if known.roughness and known.contrast:
+            measures |= {ROUGH: np.array(known.roughness), FLAT: flatness(np.array(known.contrast))}
+        limits = {name: max(float(np.quantile(each, quantile)), LEAST) for name, each in measures.items()}
+        ratios = [each / quantiles_of_others(each, quantile) for each in measures.values()]
+        largest = np.sort(np.max(ratios, axis=0))
+        rank = min(math.ceil((len(largest) + 1) * quantile), len(largest))
+        return cls(limits, max(float(largest[rank - 1]), LEAST))
+
+    def scored(self, files: Sequence[str], errors: np.ndarray, images: np.ndarray) -> list[Scored]:
+        """Return the scores of images, uint8 (N, C, H, W), with the errors of their reconstructions."""
+        measures = {ERROR: errors, ROUGH: roughness(images), FLAT: flatness(contrast(images))}
+        names = list(self.limits)
+        ratios = np.array([measures[name] / self.limits[name] for name in names]) / self.threshold
+        largest, which = ratios.max(0), ratios.argmax(0)
+        return [
+            Scored(file, float(score), bool(score > 1), names[most], float(error))
+            for file, score, most, error in zip(files, largest, which, errors, strict=True)
+        ]
+
+
+def quantiles_of_others(values: np.ndarray, quantile: float) -> np.ndarray:
+    """Return for each value the quantile of the others; of one value, itself."""
+    if len(values) == 1:
+        return np.maximum(values, LEAST)
+    others = [np.quantile(np.delete(values, i), quantile) for i in range(len(values))]
+    return np.maximum(others, LEAST)
+
+
+def flatness(contrast: np.ndarray) -> np.ndarray:
+    """Return how far images are from having contrast; large for those of one colour."""
+    return 1 / (contrast + FAINT)
+
+
+def score_folder(folder: str, model: Path, quantile: float, background: str | None = None) -> Scores:
+    """Score the images of a folder.
 
     Args:
         folder: of this machine, or any fsspec URL.
         model: a folder with an exported model.
-        quantile: of the errors of validation images: the threshold.
+        quantile: about the share of images like those of validation that are not flagged.
         background: what transparent images are laid on; None: as those that the model was trained on.
 
     Raises:
-        InputError: the model does not encode images, or is class-conditional; or an image cannot be used.
+        InputError: the model does not encode images, or is class-conditional; or too many images cannot be
+            used.
     """
     generator, card, config = load_model(model)
     if (refusal := why_not(config)) or not config.errors:
         raise InputError(refusal)
     if not 0 < quantile < 1:
         raise InputError(f"--quantile {quantile:g}: between 0 and 1, such as 0.95")
-    threshold = float(np.quantile(config.errors.values, quantile))
+    rule = Rule.of(config.errors, quantile)
     colour_of(background or "white")
     data = prepared_as(card, background or config.background)
     with tempfile.TemporaryDirectory() as scratch:
         outside = scan_images(folder, data, Path(scratch))
-        errors = np.concatenate([errors_of(generator, images) for images in chunks(outside, data)])
-    scored = [
-        Scored(file, float(error), bool(error > threshold))
-        for file, error in zip(outside.paths, errors, strict=True)
-    ]
-    return sorted(scored, key=lambda one: -one.score), threshold
+        scored = list[Scored]()
+        for images in chunks(outside, data):
+            files = outside.paths[len(scored) : len(scored) + len(images)]
+            scored += rule.scored(files, errors_of(generator, images), images)
+    ranked = sorted(scored, key=lambda one: -one.score)
+    alone = len(rule.limits) == 1
+    return Scores(ranked, config.errors.n, alone, outside.skipped, outside.told)
 
 
 def why_not(model: ModelConfig) -> str | None:
@@ -100,8 +172,9 @@ def write_csv(scored: Sequence[Scored], output: Path) -> None:
     """Write file, score and flag of each image, atomically; names keep their bytes on disk."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("file", "score", "flagged"))
-    writer.writerows((one.file, f"{one.score:.6g}", int(one.flagged)) for one in scored)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    writer.writerow(("file", "score", "flagged", "because", "error"))
+    writer.writerows(
+        (one.file, f"{one.score:.6g}", int(one.flagged), one.because, f"{one.error:.6g}") for one in scored
+    )
     with replacing(output) as temporary:
         temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))

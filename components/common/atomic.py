@@ -14,6 +14,7 @@ from pathlib import Path
 from components.common.errors import InputError
 
 HIDDEN = ".tmp-"  # prefix of unfinished files and folders
+NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)  # of the name given
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -21,8 +22,8 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 def temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused path next to `path`, in the same file system, and remove what is there afterwards."""
     temporary = path.parent / f"{HIDDEN}{uuid.uuid4().hex[:12]}"
+    make_folder(path.parent)
     try:
-        make_folder(path.parent)
         yield temporary
     finally:
         remove(temporary)
@@ -30,7 +31,13 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; its file replaces `path` after the block, once synced to disk."""
+    """Yield a temporary path; its file replaces `path` after the block, once synced to disk.
+
+    Raises:
+        InputError: there is a folder of that name.
+    """
+    if os.path.isdir(path):  # of a name that is too long, it says no
+        raise InputError(f"{path} is a folder: name a file")
     with temporary_sibling(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -42,11 +49,13 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, unless they exist.
 
     Raises:
-        InputError: one of them cannot be made, such as a folder below /proc.
+        InputError: one of them cannot be made, such as a folder below /proc or a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # else taken for a file that is missing
+    except OSError as error:
+        if error.errno not in NO_FOLDER:  # such as a full disk
+            raise
         raise InputError(f"{folder}: the folder cannot be made there; name another") from error
 
 
@@ -90,8 +99,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     Hold a lock: this first cleans up after an earlier writer that was killed.
     """
     temporary, old = sibling(target, "new"), sibling(target, "old")
+    make_folder(target.parent)
     settle(target)
-    temporary.mkdir(parents=True)
+    temporary.mkdir()
     try:
         yield temporary
         sync(temporary)

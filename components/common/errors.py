@@ -5,6 +5,7 @@ import errno
 from components.common.names import clean
 
 MOST = 3000  # characters of a sentence; input that it repeats may be of any length
+NOT_POSSIBLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # names that files cannot have
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)  # numbers of OSErrors: invalid input, not a failed run
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from components.common.atomic import make_folder
 from components.common.interruption import interrupted
 
 
@@ -16,9 +17,10 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`, at most until the process ends.
 
     Raises:
+        InputError: the folder of the lock file cannot be made.
         BlockingIOError: another process holds it, and this one is not to `wait`, or is to end.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # A soft lock, the fallback for file systems without locks, would outlive a killed process.
     lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:

@@ -144,7 +144,7 @@ def quality(challenger: Contender, champion: Contender | None, margin: Margin | 
     if margin.noise is None:
         return reason(
             False,
-            f"{values}: there is no interval, so noise cannot be excluded; that takes at least 200 "
+            f"{values}: there is no interval, so noise cannot be excluded; that takes at least 60 "
             "test images (evaluate.samples), or a person's decision (gate.review: manual)",
         )
     change = f"{_short(abs(margin.gain))} {'better' if margin.gain >= 0 else 'worse'}"

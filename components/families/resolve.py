@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from components.common.errors import InputError
 from components.config.experiment import Experiment, Families
 from components.config.train import Initial
-from components.families.catalogue import config_of, features_of, upstream_of
+from components.families.catalogue import config_of, encodes, features_of, upstream_of
 
 
 def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experiment:
@@ -42,9 +43,13 @@ def resolved(
         precision: replaces `auto`.
         features: returns the frozen network that a perceptual loss uses, given its setting.
         initial: returns the full address and the hash of a model to begin with, given its setting.
+
+    Raises:
+        InputError: a family or setting does not exist, or no family suits `evaluate.held_out_classes`.
     """
     blocks: Families = {}
     complete = with_upstream(experiment)
+    check_held_out(complete)
     for family, block in complete.families.items():
         config = config_of(family, {name: value for name, value in block.items() if name != "train"})
         if network := features_of(family, config):
@@ -56,3 +61,12 @@ def resolved(
             settings = settings.model_copy(update={"initial": initial(settings.initial)})
         blocks[family] = {**config, "train": settings.model_dump(mode="json")}
     return complete.model_copy(update={"device": device, "families": blocks, "train": {}})
+
+
+def check_held_out(experiment: Experiment) -> None:
+    """Raise InputError if classes are held out, and no family could be trained without them."""
+    if experiment.evaluate.held_out_classes and not any(map(encodes, experiment.families)):
+        names = ", ".join(experiment.families)
+        raise InputError(
+            f"evaluate.held_out_classes needs a family that encodes images; none of {names} does"
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 GROUPS = 10  # of the jackknife; row i belongs to group i % GROUPS
-ROWS = 20  # rows per group, in each set, below which no interval is given
+ROWS = 6  # rows per group, in each set, below which no interval is given; benchmarks/small_intervals.py
 BLOCK = 1024  # rows in memory at once in float64
 LEVELS = (1, 2, 4)  # the extrapolation uses all rows, halves and quarters
 PARTS = 12  # groups of its jackknife: each lies within one half and one quarter

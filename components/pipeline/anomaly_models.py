@@ -37,11 +37,6 @@ def check(plan: Plan) -> None:
     if not plan.experiment.evaluate.held_out_classes:
         return
     labels, data, encoding = plan.card.labels or [], plan.card.name, plan.encoding_families
-    if not encoding:
-        names = ", ".join(plan.experiment.families)
-        raise InputError(
-            f"evaluate.held_out_classes needs a family that encodes images; none of {names} does"
-        )
     if len(labels) < 2:
         raise InputError(
             f"evaluate.held_out_classes needs at least two classes, but data set {data} has {len(labels)}"

@@ -18,7 +18,7 @@ from components.pipeline import champion as champion_stage
 from components.pipeline import evaluate, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
-from components.records.evaluation import Metrics
+from components.records.evaluation import MetricResult, Metrics
 from components.records.gate import (
     Champion,
     Judgement,
@@ -217,13 +217,20 @@ def comparable_metrics(
 ) -> tuple[Metrics, str | None, str | None]:
     """Return the champion's metrics, why it was evaluated again, and why it could not be."""
     name, recorded = rank_by(ours), now.judgement.metrics
-    if name in recorded and not (changed := difference(ours[name], recorded[name])):
+    if name not in recorded:
+        reason = f"{name} was not measured"
+    elif not (reason := difference(ours[name], recorded[name]) or lacks_interval(ours[name], recorded[name])):
         return recorded, None, None
-    reason = changed if name in recorded else f"{name} was not measured"
     try:
         return champion_stage.metrics(context, now), reason, None
     except InputError as error:
         return recorded, None, str(error)
+
+
+def lacks_interval(ours: MetricResult, recorded: MetricResult) -> str:
+    """Return that a champion's value has no interval while the challenger's has one; else nothing."""
+    lacks = recorded.low is None and ours.low is not None
+    return "no interval then, as the test split was thought too small" if lacks else ""
 
 
 def enacted(context: Context, judged: Judgement, now: Champion | None) -> Judgement:

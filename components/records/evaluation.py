@@ -156,4 +156,5 @@ class ExternalEvaluation(Record):
     split: str
     preparation: str
     labelled: bool
+    skipped_files: list[tuple[str, str]] = []  # (file, why it cannot be used)
     metrics: Metrics

@@ -13,12 +13,17 @@ from components.records.captions import CaptionEncoder
 
 
 class ReconstructionErrors(Record):
-    """Errors of reconstructions of images that a model has not seen, in rising order."""
+    """Errors of reconstructions of images that a model has not seen, in rising order.
+
+    `roughness` and `contrast` are those of the same images; empty in models of earlier versions.
+    """
 
     measure: str
     split: str
     n: int  # images
     values: list[float]
+    roughness: list[float] = []
+    contrast: list[float] = []
 
 
 class ModelOrigin(Record):

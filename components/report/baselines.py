@@ -29,6 +29,9 @@ SHARES, LITTLE = ("recall", "coverage"), 0.25
 # ... or these are above a multiple of it, which a poor but recognisable model stays below. KID is left out,
 # since real images have about 0 whatever its scale.
 DISTANCES, FAR = ("fid", "frechet_distance"), 50
+# These praise samples that crowd where a few real images are. They lead only where each of SHARES reaches
+# ENOUGH of real images' value, and where they exceed that of real images by little: more takes less variety.
+CROWDED, ENOUGH, LITTLE_MORE = ("precision", "density"), 0.5, 1.1
 
 
 def distinct(results: Sequence[ResultHead]) -> list[tuple[str, Baseline]]:
@@ -87,6 +90,18 @@ def unlike_real(result: ResultHead) -> str:
             values = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
             return f"{definition.label} is {values}"
     return ""
+
+
+def may_lead(result: ResultHead, name: str) -> bool:
+    """Return whether a metric of a result may be marked as the best."""
+    if unlike_real(result):
+        return False
+    metric = result.metrics.get(name)
+    if name not in CROWDED or metric is None or not metric.real_baseline:
+        return True
+    shares = [result.metrics[share] for share in SHARES if share in result.metrics]
+    varied = all(share.value >= ENOUGH * (share.real_baseline or 0.0) for share in shares)
+    return varied and metric.value <= LITTLE_MORE * metric.real_baseline
 
 
 def _is_unbeaten(result: ResultHead, baseline: Baseline, name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult, RunManifest, flat
 from components.report import formatting
+from components.report.baselines import may_lead
 from components.report.metric_labels import measure
 from components.report.reading import rounded
 from components.report.results import CURVED
@@ -54,7 +55,7 @@ def numbers(result: FamilyResult) -> Mapping[str, Any]:
         "train_seconds": ["Training", formatting.duration(result.train_seconds)],
         "samples_per_second": ["Samples per second", formatting.number(result.samples_per_second)],
     }
-    named = {name: _metric(name, metric) for name, metric in result.metrics.items()}
+    named = {name: _metric(name, metric, may_lead(result, name)) for name, metric in result.metrics.items()}
     return {
         "family": result.family,
         "task": result.task,
@@ -63,7 +64,7 @@ def numbers(result: FamilyResult) -> Mapping[str, Any]:
     }
 
 
-def _metric(name: str, metric: MetricResult) -> Mapping[str, Any] | None:
+def _metric(name: str, metric: MetricResult, may_lead: bool) -> Mapping[str, Any] | None:
     definition = measure(name, metric)
     if not definition.main:
         return None
@@ -75,6 +76,7 @@ def _metric(name: str, metric: MetricResult) -> Mapping[str, Any] | None:
         "interval": definition.show_interval(metric.low, metric.high),
         "real": "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
         "comparability": metric.comparability,
+        "may_lead": may_lead,
     }
 
 

@@ -142,14 +142,24 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
     names, main_names = metric_names(metrics), main(metric_names(metrics), warned(metrics))
     references = {name: yardstick([m[name] for m in metrics if name in m]) for name in names}
     unlike = {result.family: baselines.unlike_real(result) for result in results}
-    near = [result.metrics for result in results if not unlike[result.family]]
-    leaders = {name: _best(metrics, near, name, references[name]) for name in names}
+    leading = {name: {r.family for r in results if baselines.may_lead(r, name)} for name in names}
+    leaders = {
+        name: _best(
+            metrics, [r.metrics for r in results if r.family in leading[name]], name, references[name]
+        )
+        for name in names
+    }
     rows = [
         Line(
             result.family,
             result.paper,
             [
-                _cell(result.metrics.get(n), n, references[n], None if unlike[result.family] else leaders[n])
+                _cell(
+                    result.metrics.get(n),
+                    n,
+                    references[n],
+                    leaders[n] if result.family in leading[n] else None,
+                )
                 for n in names
             ],
             [Cell(cost.show(getattr(result, k)), getattr(result, k)) for k, cost in COSTS.items()],
@@ -217,15 +227,15 @@ def ranked(
 
 
 def _best(
-    results: Sequence[Metrics], near: Sequence[Metrics], name: str, reference: MetricResult | None
+    results: Sequence[Metrics], leading: Sequence[Metrics], name: str, reference: MetricResult | None
 ) -> float | None:
-    """Return the best comparable value of the results near real images; None if fewer than two compare."""
+    """Return the best comparable value of those that may lead; None if fewer than two compare."""
 
     def comparable(results: Sequence[Metrics]) -> list[float]:
         metrics = [metrics[name] for metrics in results if name in metrics]
         return [m.value for m in metrics if reference and difference(m, reference) is None]
 
-    values = comparable(near)
+    values = comparable(leading)
     if len(comparable(results)) < 2 or not values:
         return None
     return max(values) if measure(name, reference).better == "higher" else min(values)

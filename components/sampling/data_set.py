@@ -11,6 +11,7 @@ import csv
 import functools
 import io
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,7 @@ class Drawing:
         generator, card, config = self.opened.generator, self.opened.card, self.opened.config
         self.inputs = sampling_inputs(request.options, request.n, generator, card, config)
         self.made = png.made_now(self.folder, config, request.seed, request.options)
+        self.workers = set[str]()  # of Ray, that have drawn shards
 
     def label(self, i: int) -> int | None:
         """Return the class of sample `i`; None without classes."""
@@ -127,9 +129,9 @@ class Drawing:
         return request.target.write(number, images, [self.sample(i) for i in samples])
 
 
-def write_shard(request: DataSetRequest, number: int) -> dict[str, str]:
-    """Draw and write a shard on a worker of Ray."""
-    return Drawing(request).write(number)
+def write_shard(request: DataSetRequest, number: int) -> tuple[dict[str, str], str]:
+    """Draw and write a shard on a worker of Ray; return the sha256 of its files, and which worker it was."""
+    return Drawing(request).write(number), f"{socket.gethostname()}:{os.getpid()}"
 
 
 def sample_data_set(
@@ -169,7 +171,12 @@ def sample_data_set(
     hashes, there = draw_missing(drawing, present, progress)
     finish(drawing, hashes)
     notes += [f"{there:,} of {count:,} samples were there already"] if there else []
-    return [*notes, f"{count:,} samples in {target.store.url}"]
+    return [*notes, f"{count:,} samples in {target.store.url}{by_workers(len(drawing.workers))}"]
+
+
+def by_workers(count: int) -> str:
+    """Return how many workers of Ray drew samples, for the end of a sentence; empty if this process did."""
+    return f", drawn by {count} worker{'s' * (count > 1)}" if count else ""
 
 
 def files_there(drawing: Drawing) -> set[str]:
@@ -257,7 +264,7 @@ def draw(drawing: Drawing, missing: Sequence[int]) -> Iterator[dict[str, str]]:
         yield drawing.write(remaining.pop(0))
         over_ray = parallel and (time.monotonic() - start) * len(remaining) > PAYS
     if remaining:
-        yield from spread(request, remaining)
+        yield from spread(drawing, remaining)
 
 
 def places(device: str) -> int:
@@ -265,15 +272,18 @@ def places(device: str) -> int:
     return resources.gpus() if device == "cuda" else resources.cores()
 
 
-def spread(request: DataSetRequest, numbers: Sequence[int]) -> Iterator[dict[str, str]]:
-    """Draw shards as tasks of Ray, and yield the hashes of each in order."""
+def spread(drawing: Drawing, numbers: Sequence[int]) -> Iterator[dict[str, str]]:
+    """Draw shards as tasks of Ray, and yield the hashes of each in order; note which workers drew them."""
+    request = drawing.request
     job = functools.partial(ray_cluster.call, gpus=1 if request.device == "cuda" else 0)
     name = f"{write_shard.__module__}:{write_shard.__name__}"
     try:
         ray_cluster.connect()
         with ThreadPoolExecutor(min(AT_ONCE, len(numbers))) as pool:
             try:
-                yield from pool.map(lambda number: job(name, request, number), numbers)
+                for hashes, worker in pool.map(lambda number: job(name, request, number), numbers):
+                    drawing.workers.add(worker)
+                    yield hashes
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.common.atomic import replacing, temporary_sibling
+from components.common.atomic import make_folder, replacing, temporary_sibling
 from components.common.errors import InputError
 from components.sampling import sheets
 from components.sampling.pictures import as_picture
@@ -136,6 +136,6 @@ def write_frames(images: Sequence[np.ndarray], output: Path) -> None:
         for name, image in zip(files, images, strict=True):
             as_picture(image).save(temporary / name, "PNG")
         check_new(output, files)
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         for name in files:
             os.replace(temporary / name, output / name)

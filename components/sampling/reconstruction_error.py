@@ -26,12 +26,39 @@ MEASURE = "mean square error of pixels in [0, 1]"
 def validation_errors(
     generator: nn.Module, validation: Split, device: str, most: int
 ) -> ReconstructionErrors:
-    """Return the errors of at most `most` validation images in ascending order, as stored with a model."""
+    """Return the errors of at most `most` validation images in ascending order, as stored with a model.
+
+    With them are roughness and contrast of the images: an error says little of noise and of plain images.
+    """
     rows = np.arange(min(len(validation), most))
     labels = None if validation.labels is None else np.asarray(validation.labels[rows])
-    errors = np.sort(errors_of(generator, validation.images[rows], labels, device))
-    values = [float(f"{error:.6g}") for error in errors]
-    return ReconstructionErrors(measure=MEASURE, split="validation", n=len(rows), values=values)
+    images = validation.images[rows]
+    errors = errors_of(generator, images, labels, device)
+    values, rough, spread = (
+        short(x[np.argsort(errors)]) for x in (errors, roughness(images), contrast(images))
+    )
+    return ReconstructionErrors(
+        measure=MEASURE, split="validation", n=len(rows), values=values, roughness=rough, contrast=spread
+    )
+
+
+def short(values: np.ndarray) -> list[float]:
+    """Return numbers as they are stored."""
+    return [float(f"{value:.6g}") for value in values]
+
+
+def roughness(images: np.ndarray) -> np.ndarray:
+    """Return the mean square differences (N,) of neighbouring pixels in [0, 1] of uint8 (N, C, H, W)."""
+    squares = []
+    for image in images:
+        pixels = image.astype(np.float64) / 255
+        squares.append(sum(np.square(np.diff(pixels, axis=axis)).mean() for axis in (1, 2)))
+    return np.array(squares)
+
+
+def contrast(images: np.ndarray) -> np.ndarray:
+    """Return the variances (N,) of pixels in [0, 1] within the channels of uint8 (N, C, H, W)."""
+    return np.array([(image.astype(np.float64) / 255).var((1, 2)).mean() for image in images])
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from components.common.atomic import temporary_sibling
+from components.common.atomic import make_folder, temporary_sibling
 from components.common.errors import InputError
 from components.common.hashing import digest
 from components.common.progress import reported
@@ -50,7 +50,7 @@ def sample_to_folder(
             png.save(image, file, png.of_image(made, i, source=source))
         check_new(output, list(names.values()))
         for name in names.values():
-            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            make_folder((output / name).parent)
             os.replace(temporary / name, output / name)
     return [*notes, f"{len(paths):,} images in {output}"]
 

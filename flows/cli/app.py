@@ -16,7 +16,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError, UnknownOptionError
 
-from components.common.errors import NOT_ALLOWED, InputError, RunError
+from components.common.errors import NOT_ALLOWED, NOT_POSSIBLE, InputError, RunError
 from components.common.interruption import interrupted
 from components.common.paths import home
 from components.common.public import without_secrets
@@ -137,7 +137,8 @@ def _failed(error: Exception | KeyboardInterrupt, *, continues: bool = False) ->
     if isinstance(error, OSError) and error.errno in NOT_ALLOWED:
         return _complain(not_allowed(error), 2)
     if isinstance(error, OSError):
-        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+        code = 2 if error.errno in NOT_POSSIBLE else 1
+        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", code)
     if isinstance(error, ValueError) and in_prefect_settings(error):
         return _complain(unreadable_settings(error), 2)
     return _complain(traceback.format_exc(), 1)  # an error of ours; Python would print it with credentials

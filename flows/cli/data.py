@@ -205,7 +205,7 @@ def show_prepared(card: Any, version: str) -> None:
         say(f"  left out {count}: {reason}")
     if others := card.options.get("ignored_files"):
         what = "1 file that is not an image" if others == 1 else f"{others:,} files that are not images"
-        say(f"  left out {what}{', some with captions' * bool(card.captions)}")
+        say(f"  left out {what}{', some with captions' * bool(card.captions)}{first_ignored(card, others)}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
 
@@ -221,6 +221,14 @@ def of_classes(card: Any) -> str:
 def first_skipped(card: Any, reason: str) -> str:
     """Return the first file that was skipped for a reason, as an example."""
     return next((f" (such as {file})" for file, why in card.skipped_files if why == reason), "")
+
+
+def first_ignored(card: Any, count: int) -> str:
+    """Return the first files that are not images: all of a few, or examples."""
+    names = card.options.get("ignored_names", ())
+    if not names:
+        return ""
+    return f" ({'such as ' if count > len(names) else ''}{', '.join(names)})"
 
 
 def show_next(card: Any, folder: Path) -> None:

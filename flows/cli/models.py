@@ -31,6 +31,7 @@ from flows.cli.shared import (
 )
 
 if TYPE_CHECKING:
+    from components.analysis.anomaly_scores import Scores
     from components.records.run import RunManifest
     from components.sampling.request import SampleOptions
     from components.sampling.styles import StyleOptions
@@ -234,13 +235,13 @@ def anomaly(
     as_json: AsJSON = False,
     store: StoreURL = STORE,
 ) -> None:
-    """Find anomalous images in a folder by their reconstruction error.
+    """Find anomalous images in a folder: badly reconstructed, or rougher or flatter than validation images.
 
     Args:
         folder: a folder of images, or a URL
         run: a run id, `latest`, or the folder or URL of an exported model
         family: a family of the run (default: the first that encodes images)
-        quantile: flag images whose error is above this quantile of validation images' errors
+        quantile: flag images that are stranger than this share of validation images
         background: colour behind transparent pixels (default: that of the model's data)
         output: a .csv file
     """
@@ -248,17 +249,20 @@ def anomaly(
 
     with progress_shown("open the model"):
         model, chosen, manifest = scoring_model(run, family, store)
-        scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
+        scores = anomaly_scores.score_folder(folder, model, quantile, background)
+    if scores.told:
+        say(f"{scores.told}; {len(scores.images):,} are scored")
     if output:
-        anomaly_scores.write_csv(scored, output)
+        anomaly_scores.write_csv(scores.images, output)
     if manifest:
         warn_unless_blessed(manifest, chosen)
     if as_json:
-        flagged = sum(image.flagged for image in scored)
-        images = [asdict(image) for image in scored]
-        print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
+        flagged = sum(image.flagged for image in scores.images)
+        images = [asdict(image) for image in scores.images]
+        told = {"threshold": 1.0, "known": scores.known, "flagged": flagged, "skipped_files": scores.left_out}
+        print(json.dumps(told | {"images": images}))
         return
-    show_scored(scored, threshold, quantile, "--json lists" if output else LIST_ALL)
+    show_scored(scores, quantile, "--json lists" if output else LIST_ALL)
     if output:
         say(f"all scores: {output}")
     lists_all = "" if output else "-o FILE.csv lists all, "
@@ -266,28 +270,44 @@ def anomaly(
 
 
 def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
-    """Say why the gate has not blessed a run's model of a family, if it has judged it so."""
+    """Say why the gate has not blessed a run's model of a family, and whether it judged reconstructions."""
     for judgement in manifest.gate:
         if judgement.model.family == family and not judgement.is_blessed:
             why = "; ".join(judgement.failed)
-            say(f"the gate did not bless {family} of run {manifest.run_id}, so its scores may mislead: {why}")
+            what = f"{family} of run {manifest.run_id}"
+            if judgement.task == "reconstruct":
+                say(f"the gate did not bless the reconstructions of {what}, so its scores may mislead: {why}")
+            else:
+                say(
+                    f"the gate did not bless {what} for its samples ({why}); scores are made of its "
+                    "reconstructions, which the gate did not judge"
+                )
 
 
-def show_scored(scored: list[Any], threshold: float, quantile: float, all_by: str = LIST_ALL) -> None:
+def show_scored(scores: Scores, quantile: float, all_by: str = LIST_ALL) -> None:
     """Print the flagged images, the most anomalous first, and how many there are."""
     from components.common.names import displayed
-    from components.sampling import reconstruction_error
 
+    scored = scores.images
     flagged = sum(image.flagged for image in scored)
     listed = scored[: max(flagged, LISTED)]
-    rows = [(displayed(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
-    print_table(("image", "score", "flagged"), rows)
+    rows = [
+        (displayed(image.file), f"{image.score:.3f}", f"{image.error:.5f}", image.because * image.flagged)
+        for image in listed
+    ]
+    print_table(("image", "score", "error", "flagged for"), rows)
     if len(listed) < len(scored):
         print(f"and {len(scored) - len(listed)} with lower scores; {all_by} all")
     print(
-        f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {quantile:g} quantile of "
-        f"the {reconstruction_error.MEASURE} of validation images"
+        f"{flagged} of {len(scored)} images score above 1: they are stranger than {100 * quantile:g} % of "
+        f"{scores.known} validation images"
     )
+    if (least := 1 / (scores.known + 1)) > 1 - quantile:
+        say(f"{scores.known} validation images are few: {100 * least:.1f} % of ordinary ones may be flagged")
+    if scores.error_alone:
+        say(
+            "the model is of an earlier version: it judges by the error alone and may miss noise; train again"
+        )
 
 
 def scoring_model(run: str, family: str | None, store: str) -> tuple[Path, str, RunManifest | None]:

@@ -87,11 +87,12 @@ def test_known_errors_are_in_order_and_of_validation() -> None:
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     known = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
-    scored, threshold = anomaly_scores.score_folder(str(folder), model, 0.5)
-    assert threshold == pytest.approx(np.quantile(known, 0.5))
+    scores = anomaly_scores.score_folder(str(folder), model, 0.5)
+    scored = scores.images
+    assert scores.known == len(known) and not scores.error_alone
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
-    assert all(one.flagged == (one.score > threshold) for one in scored)
+    assert all(one.flagged == (one.score > 1) for one in scored)
     assert 0 < sum(one.flagged for one in scored) < 16
     anomaly_scores.write_csv(scored, tmp_path / "out" / "scores.csv")
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
@@ -112,8 +113,8 @@ def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) ->
     folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
     Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
     for background, same in ((None, "0.png"), ("white", "1.png")):
-        scored, _ = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
-        found = {one.file: one.score for one in scored}
+        scores = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
+        found = {one.file: one.score for one in scores.images}
         assert found["clear.png"] == found[same]
     with pytest.raises(InputError, match="background 'snow white' is not a colour"):
         anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
@@ -145,17 +146,69 @@ def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
 
-def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_told(model: Path, tmp_path: Path) -> None:
     folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
     values = np.zeros((8, 8), np.float32)
     values[3, 3] = np.nan
     Image.fromarray(values).save(folder / "nan.tiff")
-    with pytest.raises(InputError, match=r"nan\.tiff cannot be used: .*not finite \(NaN or infinity\)"):
-        anomaly_scores.score_folder(str(folder), model, 0.9)
+    scores = anomaly_scores.score_folder(str(folder), model, 0.9)
+    assert len(scores.images) == 2 and [file for file, _ in scores.left_out] == ["nan.tiff"]
+    assert "nan.tiff: values that are not finite (NaN or infinity)" in scores.told
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no images"):
         anomaly_scores.score_folder(str(empty), model, 0.9)
+
+
+def smooth(random: np.random.RandomState, n: int) -> np.ndarray:
+    """Pictures of 8 x 8 pixels whose neighbours are alike."""
+    x = np.linspace(0, np.pi, 8)
+    waves = np.sin(random.uniform(0.5, 1.5, (n, 1, 1)) * x[:, None] + random.uniform(0, 6, (n, 1, 1)) + x)
+    return (128 + 100 * waves).astype(np.uint8)[:, None]
+
+
+def rule(images: np.ndarray, quantile: float = 0.95) -> anomaly_scores.Rule:
+    split = Split(ShardedArray([images]))
+    return anomaly_scores.Rule.of(
+        reconstruction_error.validation_errors(Flat(), split, "cpu", 1000), quantile
+    )
+
+
+def flagged_for(judge: anomaly_scores.Rule, images: np.ndarray) -> list[str]:
+    """Why each image is flagged; empty where it is not."""
+    errors = reconstruction_error.errors_of(Flat(), images)
+    names = [str(i) for i in range(len(images))]
+    return [one.because * one.flagged for one in judge.scored(names, errors, images)]
+
+
+def test_noise_and_images_of_one_colour_are_flagged_though_they_come_back_well() -> None:
+    """The model gives the mean grey back: the error of faint noise is below that of ordinary pictures."""
+    random = np.random.RandomState(0)
+    judge = rule(smooth(random, 200))
+    noise = random.normal(128, 55, (5, 1, 8, 8)).clip(0, 255).astype(np.uint8)
+    plain = np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 128, 255)])
+    known = reconstruction_error.errors_of(Flat(), smooth(random, 200))
+    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(known)
+    assert flagged_for(judge, noise) == ["roughness"] * 5
+    assert flagged_for(judge, plain) == ["lack of contrast"] * 3
+    halves = np.zeros((1, 1, 8, 8), np.uint8)
+    halves[..., 4:] = 255
+    assert flagged_for(judge, halves) == ["reconstruction error"]
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(39, 0.95), (400, 0.95), (400, 0.8)])
+def test_as_many_ordinary_images_are_flagged_as_the_threshold_promises(n: int, quantile: float) -> None:
+    random, shares = np.random.RandomState(1), []
+    for _ in range(40):
+        why = flagged_for(rule(smooth(random, n), quantile), smooth(random, 100))
+        shares.append(np.mean([bool(each) for each in why]))
+    assert 0.25 * (1 - quantile) <= np.mean(shares) <= 1.3 * (1 - quantile)
+
+
+def test_models_of_earlier_versions_judge_by_the_error_alone() -> None:
+    judge = anomaly_scores.Rule.of(ERRORS, 0.95)
+    assert list(judge.limits) == ["reconstruction error"]
+    assert flagged_for(judge, greys([0.1, 0.4])) == ["", "reconstruction error"]
 
 
 # The command
@@ -209,8 +262,22 @@ def test_the_command_flags_and_ends_with_0(
     assert err.endswith("next: look at the flagged images; --quantile flags more or fewer\n")
     code, out, _ = call(capsys, *arguments, "--family", "autoencoder")
     lines = out.splitlines()
-    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]
-    assert lines[-1].startswith(f"{told['flagged']} of 6 images are above {told['threshold']:.5f}, the 0.2 ")
+    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "error", "flagged", "for"]
+    assert lines[-1].startswith(
+        f"{told['flagged']} of 6 images score above 1: they are stranger than 20 % of "
+    )
+
+
+def test_files_that_are_left_out_are_named_on_standard_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
+    (folder / "broken.png").write_bytes(b"not a picture")
+    code, out, err = call(capsys, str(folder), "--run", str(model), "--json")
+    assert code == 0 and len(json.loads(out)["images"]) == 2
+    assert [file for file, _ in json.loads(out)["skipped_files"]] == ["broken.png"]
+    assert "left out 1 of 3 images, which cannot be used: broken.png: not an image of a known" in err
+    assert err.rstrip().endswith("; 2 are scored")
 
 
 def test_names_that_are_no_text_are_kept_as_they_are(

@@ -115,3 +115,24 @@ def test_what_killed_writers_left_is_listed_and_removed(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_bad_input_and_no_missing_file() -> None:
     with pytest.raises(InputError, match="/proc/nowhere/at: the folder cannot be made there"):
         atomic.create(Path("/proc/nowhere/at/all"), b"")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "f" * 300])
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=f"{place}: the folder cannot be made there"):
+        atomic.make_folder(tmp_path / place)
+    with (
+        pytest.raises(InputError, match=f"{place}: the folder cannot be made there"),
+        atomic.replacing(tmp_path / place / "a.txt") as temporary,
+    ):
+        temporary.write_text("x")
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with (
+        pytest.raises(InputError, match=r"a.png is a folder: name a file"),
+        atomic.replacing(tmp_path / "a.png"),
+    ):
+        pass

@@ -86,34 +86,45 @@ def test_only_the_rows_asked_for_are_read(tmp_path):
     (root / "002.png").unlink()
     images = read(outside, [4, 0], card())
     assert np.array_equal(images, np.stack([pixels(picture(4)), pixels(picture(0))]))
-    with pytest.raises(InputError, match="image 002.png cannot be used: cannot be read"):
+    with pytest.raises(InputError, match="image 002.png cannot be used any more: cannot be read"):
         read(outside, range(5), card())
 
 
-def test_looking_decodes_nothing(tmp_path):
-    root = fill(tmp_path / "made", 2, size=(64, 64))
-    (root / "000.png").write_bytes((root / "000.png").read_bytes()[:300])
-    outside = scan_images(root, card(), tmp_path / "scratch")
-    sentence = r"000.png cannot be used: damaged or truncated; none is skipped, so repair or remove it$"
-    with pytest.raises(InputError, match=sentence):
-        everything(outside, card())
-
-
-def test_nan_is_told(tmp_path):
-    (tmp_path / "made").mkdir()
-    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(tmp_path / "made" / "a.tiff")
-    outside = scan_images(tmp_path / "made", card(channels=1), tmp_path / "scratch")
-    with pytest.raises(InputError, match=r"a.tiff cannot be used: values that are not finite \(NaN"):
-        everything(outside, card(channels=1))
-
-
-def test_files_that_cannot_be_used_are_refused_and_not_skipped(tmp_path):
-    root = fill(tmp_path / "made", 3)
+def test_images_that_cannot_be_used_are_left_out_and_named(tmp_path):
+    root = fill(tmp_path / "made", 5, size=(64, 64))
+    (root / "001.png").write_bytes((root / "001.png").read_bytes()[:300])
     (root / "text.png").write_text("not an image")
     (root / "array.npy").write_bytes(b"\x93NUMPY")
     (root / "README.txt").write_text("hello")
-    sentence = r"2 of 5 images in .*made cannot be used, such as array.npy: .*; text.png: not an image .*"
-    with pytest.raises(InputError, match=sentence + "so repair or remove them$"):
+    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(root / "nan.tiff")
+    outside = scan_images(root, card(), tmp_path / "scratch")
+    assert (
+        outside.paths == ["000.png", "002.png", "003.png", "004.png"]
+        and len(everything(outside, card())) == 4
+    )
+    assert sorted(file for file, _ in outside.skipped) == ["001.png", "array.npy", "nan.tiff", "text.png"]
+    assert outside.told.startswith("left out 4 of 8 images, which cannot be used: ")
+    for words in ("001.png: damaged or truncated", "nan.tiff: values that are not finite (NaN"):
+        assert words in outside.told
+    assert (
+        outside.part(0, 2).skipped == []
+        and scan_images(fill(tmp_path / "whole", 2), card(), tmp_path).told == ""
+    )
+
+
+def test_too_many_that_cannot_be_used_are_refused_as_in_added_data(tmp_path):
+    root = fill(tmp_path / "made", 3)
+    for i in range(11):
+        (root / f"text{i}.png").write_text("not an image")
+    sentence = (
+        r"11 of 14 images in .*made cannot be used, more than the 10 allowed .*; such as text0.png: not an"
+    )
+    with pytest.raises(InputError, match=sentence):
+        scan_images(root, card(), tmp_path / "scratch")
+    for i in range(3):
+        (root / f"{i:03d}.png").unlink()
+    (root / "text10.png").unlink()
+    with pytest.raises(InputError, match="10 of 10 images in .*made cannot be used; such as"):
         scan_images(root, card(), tmp_path / "scratch")
 
 
@@ -183,11 +194,13 @@ def test_names_come_before_numbers(tmp_path):
     assert scan_images(zoo(tmp_path / "other", "0", "2"), others, tmp_path / "scratch").labels is None
 
 
-def test_no_picture_of_a_file_with_several_is_left_out(tmp_path):
+def test_a_file_of_several_pictures_is_left_out(tmp_path):
     root = fill(tmp_path / "made", 3)
     picture(9).save(root / "stack.tif", save_all=True, append_images=[picture(10), picture(11)])
-    with pytest.raises(InputError, match=r"1 of 4 images .* stack.tif: several pictures in one file: save"):
-        scan_images(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
+    assert outside.told.endswith(
+        "1 of 4 images, which cannot be used: stack.tif: several pictures in one file: save each as a file"
+    )
 
 
 def test_names_are_compared_as_the_card_stores_them(tmp_path):

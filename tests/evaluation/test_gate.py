@@ -101,7 +101,7 @@ def test_a_gain_without_intervals_may_be_noise() -> None:
     assert margin and margin.noise is None and not margin.exceeded
     assert judged.failed == [
         "Fréchet distance 1 against 5 of c: there is no interval, so noise cannot be excluded; that takes "
-        "at least 200 test images (evaluate.samples), or a person's decision (gate.review: manual)"
+        "at least 60 test images (evaluate.samples), or a person's decision (gate.review: manual)"
     ]
 
 

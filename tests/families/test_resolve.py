@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from components.common.errors import InputError
 from components.config.experiment import Experiment
 from components.families.resolve import resolved, with_upstream
 from tests.families.test_upstream import experiment
@@ -35,3 +38,11 @@ def test_the_network_of_a_perceptual_loss_is_resolved() -> None:
 
     assert resolve()["esrgan"]["perceptual_network"] == "auto?" and list(resolve()) == ["rrdb", "esrgan"]
     assert resolve(perceptual=0)["esrgan"]["perceptual_network"] == "auto"
+
+
+def test_classes_are_held_out_of_families_that_encode_images() -> None:
+    """This is said when the config is read, before a run of it is recorded."""
+    held_out = {"held_out_classes": "all"}
+    with pytest.raises(InputError, match="needs a family that encodes images; none of dcgan, wgan does"):
+        resolved(Experiment(families={"dcgan": {}, "wgan": {}}, evaluate=held_out), "cpu", "float32")
+    assert resolved(Experiment(families={"dcgan": {}, "vae": {}}, evaluate=held_out), "cpu", "float32")

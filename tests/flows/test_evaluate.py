@@ -32,7 +32,7 @@ def atelier(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> At
         (["nowhere"], "nowhere"),
         (["empty"], "holds no images"),
         (["few"], "only 3 images to evaluate"),
-        (["broken"], "broken.png"),
+        (["broken"], "11 of 23 images"),
         (["coloured"], "colour"),
         (["few", "--split", "exam"], "--split exam"),
         (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
@@ -46,7 +46,8 @@ def test_what_cannot_be_evaluated(atelier: Atelier, arguments: list[str], words:
     pngs(tmp_path / "few", np.repeat(digit, 3, 0))
     pngs(tmp_path / "grey", np.repeat(digit, 12, 0))
     pngs(tmp_path / "broken", np.repeat(digit, 12, 0))
-    (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
+    for i in range(11):
+        (tmp_path / "broken" / f"broken{i}.png").write_bytes(b"not a picture")
     (tmp_path / "coloured").mkdir()
     for i in range(12):
         Image.new("RGB", (8, 8), (255, 0, i)).save(tmp_path / "coloured" / f"{i}.png")
@@ -56,6 +57,18 @@ def test_what_cannot_be_evaluated(atelier: Atelier, arguments: list[str], words:
     done = atelier.call("evaluate", str(tmp_path / folder), *options, *common, code=2)
     assert words in done.stderr.strip().splitlines()[-1] and done.stdout == ""
     assert not list(atelier.store.glob("**/spec.json")), "no stage has begun"
+
+
+def test_files_that_are_left_out_are_named_before_anything_is_computed(
+    atelier: Atelier, tmp_path: Path
+) -> None:
+    pngs(tmp_path / "few", np.zeros((3, 1, 8, 8), np.uint8))
+    (tmp_path / "few" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = atelier.call(
+        "evaluate", str(tmp_path / "few"), "--data", "digits", "--store", str(atelier.store), code=2
+    )
+    told = "left out 1 of 4 images, which cannot be used: broken.png: damaged or truncated; 3 are compared"
+    assert told in done.stderr.splitlines() and "only 3 images to evaluate" in done.stderr
 
 
 def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path) -> None:

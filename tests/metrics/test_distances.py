@@ -158,12 +158,27 @@ def test_jackknife_of_a_mean_is_the_textbook_standard_error(random):
     assert distances.T_QUANTILE[PARTS] == pytest.approx(scipy.stats.t.ppf(0.975, PARTS - 1), rel=1e-6)
 
 
-def test_an_interval_needs_twenty_rows_a_group_on_either_side(random):
+def test_an_interval_needs_six_rows_a_group_on_either_side(random):
     x, y = random.normal(size=(2, 240, 3))
-    assert enough(200, 240) and not enough(199, 240) and not enough(200, 239, groups=PARTS)
-    for estimate, n in ((kid_estimate, 200), (frechet_estimate, 200), (frechet_unbiased, 240)):
+    assert enough(60, 72) and not enough(59, 72) and not enough(60, 71, groups=PARTS)
+    for estimate, n in ((kid_estimate, 60), (frechet_estimate, 60), (frechet_unbiased, 72)):
         assert estimate(x[:n], y).low is not None and estimate(x, y[:n]).high is not None
         assert estimate(x[: n - 1], y).low is None and estimate(x, y[: n - 1]).high is None
+
+
+def test_intervals_of_small_sets_are_not_too_narrow(random):
+    """As benchmarks/small_intervals.py measures with real features: chance alone promotes hardly ever."""
+    inside, promoted, rounds = 0, 0, 60
+    found = []
+    for _ in range(rounds):
+        real, first, second = random.normal(size=(3, 60, 8))
+        found.append((kid_estimate(first, real), kid_estimate(second, real)))
+    mean = np.mean([one.value for pair in found for one in pair])
+    for first, second in found:
+        inside += sum(one.low <= mean <= one.high for one in (first, second))
+        noise = np.hypot(first.high - first.low, second.high - second.low) / 2
+        promoted += first.value - second.value > noise
+    assert inside >= 0.92 * 2 * rounds and promoted <= 0.05 * rounds
 
 
 def test_groups_are_rows_modulo_their_number():

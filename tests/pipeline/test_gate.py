@@ -256,6 +256,22 @@ def test_a_champion_of_an_older_version_is_evaluated_again_once(
     assert Run(store, "r4...", {"gan": 0.5}, version="4567.dir").gated()["gan"].number == 2
 
 
+def test_a_champion_without_an_interval_is_evaluated_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was judged when its test split was too small for one, so that nothing could replace it."""
+    Run(store, "r1", {"gan": 3.0}).gated()
+    path = "registry/x/generate/champions/1.json"
+    record = store.read_json(path)
+    for metric in record["judgement"]["metrics"].values():
+        metric["low"] = metric["high"] = None
+    store.write_json(path, record)
+    models = reevaluation(monkeypatch, 3.0)
+    judged = Run(store, "r2.", {"gan": 2.0}).gated()["gan"]
+    assert judged.number == 2 and (judged.reevaluated or "").startswith("no interval then")
+    assert len(models) == 1
+
+
 def test_a_champion_that_does_not_fit_the_data_is_named(store: Store) -> None:
     Run(store, "r1", {"gan": 3.0}).gated()
     later = Run(store, "r2.", {"gan": 1.0}, version="4567.dir")

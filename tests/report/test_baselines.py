@@ -6,7 +6,8 @@ from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult, RunSummary, StageEntry
 from components.report import build_run, index_page, leaderboard
-from components.report.baselines import distinct, shortcomings, unbeaten, unlike_real
+from components.report.baselines import distinct, may_lead, shortcomings, unbeaten, unlike_real
+from components.report.comparison import numbers
 from components.report.model_card import model_card
 from tests.report.translated import results
 
@@ -142,3 +143,35 @@ def test_noise_is_neither_best_nor_ahead() -> None:
     card, other = model_card(DATA, noise, smoke=True), model_card(DATA, good)
     assert "The samples are not near real images: Fréchet distance is 90.0" in card and "Smoke run" in card
     assert "near real images" not in other and "Smoke run" not in other
+
+
+def shared(family: str, precision: float, recall: float, coverage: float) -> FamilyResult:
+    """A generator's result; real images have a precision of 0.7, a recall of 0.8 and a coverage of 0.9."""
+    values = {"precision": (precision, 0.7), "recall": (recall, 0.8), "coverage": (coverage, 0.9)}
+    metrics = {
+        name: metric(value, "higher").model_copy(update={"real_baseline": real})
+        for name, (value, real) in values.items()
+    }
+    return FamilyResult(family=family, task="generate", metrics=metrics)
+
+
+def test_precision_that_lacks_variety_does_not_lead() -> None:
+    good = shared("diffusion", 0.6, 0.7, 0.8)
+    blobs = [
+        shared("gan", 0.69, 0.35, 0.8),  # recall below half of real images'
+        shared("dcgan", 0.69, 0.7, 0.4),
+        shared("wgan", 0.9, 0.7, 0.8),  # more precise than real images
+        shared("sngan", 0.79, 0.41, 1.0),  # a little of both, as blobs of 443 emoji
+    ]
+    for result in blobs:
+        (group,) = leaderboard.groups([result, good])
+        best = {row.family: [cell.best for cell in row.cells] for row in group.rows}
+        names = [column.name for column in group.columns]
+        assert (
+            best["diffusion"][names.index("precision")] and not best[result.family][names.index("precision")]
+        )
+        assert unlike_real(result) == "", "it is not so bad that no number of it leads"
+        assert may_lead(result, "recall")
+    assert may_lead(shared("vae", 0.72, 0.7, 0.8), "precision"), "above real images by chance"
+    cells = [numbers(one)["metrics"]["precision"]["may_lead"] for one in (good, blobs[0])]
+    assert cells == [True, False], "also where runs are compared"

@@ -110,6 +110,34 @@ def test_runs_side_by_side(browser, three, runs):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("changed", "opens"), [("settings", "vae"), ("numbers", "vae"), ("nothing", "")])
+def test_the_page_opens_with_a_family_that_differs(browser, store, runs, changed, opens):
+    again = f"20261125-080000-{changed}"
+    shutil.copytree(store.path(f"runs/{runs['done']}"), store.path(f"runs/{again}"))
+    path = Path(store.path(f"runs/{again}/run.json"))
+    run = json.loads(path.read_text()) | {"run_id": again}
+    if changed == "settings":
+        run["lineage"]["config"]["families"]["vae"] = {"lr": 0.002}
+    for result in run["results"]:
+        if changed == "numbers" and result["family"] == "vae":
+            result["metrics"]["precision"]["value"] /= 2
+    path.write_text(json.dumps(run))
+    for run_id in (runs["done"], again):
+        build_run(store, run_id)
+    build_index(store)
+    seen = linked(browser, store.path("compare.html"), f"runs={runs['done']},{again}", """
+    await wait();
+    note("numbers", one("#number-tables select").value); note("course", one("#courses select").value);
+    note("samples", all("#axes select").map((n) => n.value).join());
+    note("first", one("#number-tables option").value);
+    """)  # fmt: skip
+    if opens:
+        assert seen["numbers"] == seen["course"] == opens and opens in seen["samples"].split(","), seen
+    else:
+        assert seen["numbers"] == seen["first"], seen
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     "address", ["", "runs=", "runs=../../x,a%2Fb,<script>", "runs=missing-1,missing-2", "numbers"]
 )

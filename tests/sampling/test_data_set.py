@@ -215,10 +215,12 @@ def test_many_shards_are_drawn_over_ray(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(data_set.ray_cluster, "connect", lambda: None)
     monkeypatch.setattr(data_set, "places", lambda device: 2)
     monkeypatch.setattr(data_set, "PAYS", 0.0)
-    draw_set(folder, f"{tmp_path}/a/x.tar", n=200)
+    notes = draw_set(folder, f"{tmp_path}/a/x.tar", n=200)
+    assert notes[-1] == f"200 samples in {tmp_path}/a, drawn by 1 worker", "this process"
     assert sorted(jobs) == [("components.sampling.data_set:write_shard", number, 0) for number in (1, 2, 3)]
     monkeypatch.setattr(data_set, "PAYS", 1e9)
-    draw_set(folder, f"{tmp_path}/b/x.tar", n=200)
+    assert draw_set(folder, f"{tmp_path}/b/x.tar", n=200)[-1] == f"200 samples in {tmp_path}/b"
+    assert data_set.by_workers(2) == ", drawn by 2 workers"
     assert len(jobs) == 3 and contents(tmp_path / "a") == contents(tmp_path / "b")
 
 

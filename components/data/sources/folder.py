@@ -165,9 +165,15 @@ def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
     """Return the card's entries on the source. A local folder is named without its path."""
     address = identity(source)
     name = address if "://" in address else Path(address).name
-    options = {"colour": request.colour, "fit": "centre square", "ignored_files": files.ignored}
+    options: dict[str, Any] = {
+        "colour": request.colour,
+        "fit": "centre square",
+        "ignored_files": files.ignored,
+    }
     chosen = {"layout": request.layout, "frames": request.frames, "white": request.white}
     options |= {key: value for key, value in chosen.items() if value not in ("auto", "first", None)}
+    if files.ignored_names:
+        options["ignored_names"] = files.ignored_names
     return {
         "title": clean(PurePosixPath(name).name),
         "source": clean(name),

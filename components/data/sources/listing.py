@@ -26,6 +26,7 @@ HIDDEN = (".", "__MACOSX")  # beginnings of the names of files and folders that 
 # Folders that systems make in those of their users, in lower case: previews, and what was deleted or rescued.
 SYSTEM = {"@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"}
 
+NAMED = 3  # files that are not images, as examples
 MAX_COUNTED = 10_000  # folders behind a link whose files an error counts: it may be a link to a whole disk
 
 
@@ -40,6 +41,7 @@ class Files:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     refused: set[str] = field(default_factory=set)  # the paths of those skipped, as they are
     ignored: int = 0  # files that are not images; those with captions too
+    ignored_names: list[str] = field(default_factory=list)  # the first of them
     left_out: Counter[str] = field(default_factory=Counter)  # other files by reason
     texts: list[str] = field(default_factory=list)  # of those ignored, tables and texts that may be captions
     notes: list[str] = field(default_factory=list)  # how the folder is read, for its user
@@ -50,6 +52,8 @@ class Files:
     def ignore(self, path: str) -> None:
         """Count a file that is no image."""
         self.ignored += 1
+        if len(self.ignored_names) < NAMED:
+            self.ignored_names.append(displayed(path))
         if suffix(path) in TABLES | TEXTS:
             self.texts.append(path)
         if suffix(path) in ARCHIVES:

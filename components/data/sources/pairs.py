@@ -29,7 +29,7 @@ from components.data.sources.folder import (
 )
 from components.data.sources.images import Part, Rendering, Summary
 from components.data.sources.layout import domain_of
-from components.data.sources.listing import Files, Listing, listed
+from components.data.sources.listing import NAMED, Files, Listing, listed
 
 # The parts of a file that are the source and the image.
 DIRECTIONS: dict[str, tuple[Part, Part]] = {"AtoB": ("left", "right"), "BtoA": ("right", "left")}
@@ -172,7 +172,10 @@ def about(images: Listing, sources: Listing, request: Request, pairing: Pairing)
     if pairing.sources is not None:
         entries["source"] += " made from " + other["source"]
     if sources.files is not images.files:
-        entries["options"]["ignored_files"] += other["options"]["ignored_files"]
+        mine, theirs = entries["options"], other["options"]
+        mine["ignored_files"] += theirs["ignored_files"]
+        if names := [*mine.get("ignored_names", ()), *theirs.get("ignored_names", ())][:NAMED]:
+            mine["ignored_names"] = names
         entries["left_out"] = dict(Counter(entries["left_out"]) + Counter(other["left_out"]))
         entries["notes"] = entries["notes"] + [f"sources: {note}" for note in other["notes"]]
     how = "none" if pairing.unpaired else pairing.side_by_side or "by name"

@@ -51,18 +51,29 @@
     draw(false);
   };
 
+  /* The family to open with: the first common one that was set or came out differently, else the first common one, else the first. */
+  const opensWith = (families, runs, isIn) => {
+    const common = families.filter((family) => runs.filter((run) => isIn(run, family)).length > 1);
+    const of = (run, family) => JSON.stringify([
+      Object.entries(run.settings).filter(([name]) => name.startsWith(`families.${family}.`)).sort(),
+      run.numbers.filter((one) => one.family === family).map((one) => Object.entries(one.metrics).map(([name, metric]) => [name, metric.value])),
+    ]);
+    return common.find((family) => unique(runs.filter((run) => isIn(run, family)).map((run) => of(run, family))).length > 1) || common[0] || families[0];
+  };
+
   // ---------------------------------------------------------------- numbers
 
   const best = (cells) => {
     const first = cells.find((cell) => cell), fair = cells.filter((cell) => cell && cell.comparability === first.comparability && isNumber(cell.value));
     if (fair.length < 2) return null;
-    return fair.map((cell) => cell.value).reduce((a, b) => ((first.better === "higher") === (a > b) ? a : b));
+    const leading = fair.filter((cell) => cell.may_lead).map((cell) => cell.value);
+    return leading.length ? leading.reduce((a, b) => ((first.better === "higher") === (a > b) ? a : b)) : null;
   };
   const metricRow = (label, cells) => {
     const lead = best(cells), first = cells.find((cell) => cell);
     return el("tr", {}, el("th", { scope: "row" }, label, ` ${first.better === "higher" ? "↑" : "↓"}`, first.real ? el("small", {}, `real images ${first.real}`) : null), cells.map((cell) => {
       if (!cell) return el("td", { class: "n" }, "–");
-      const off = cell.comparability !== first.comparability, won = !off && cell.value === lead;
+      const off = cell.comparability !== first.comparability, won = !off && cell.may_lead && cell.value === lead;
       return el("td", { class: `n${off ? " off" : ""}${won ? " best" : ""}` }, won ? el("span", { class: "star", role: "img", "aria-label": "best" }, "●") : null,
         cell.text, cell.interval ? el("small", {}, cell.interval) : null, off ? el("small", {}, "not comparable") : null);
     }));
@@ -81,8 +92,9 @@
   const numberTables = (place, runs) => {
     const families = unique(runs.flatMap((run) => run.numbers.map((one) => one.family)));
     if (!families.length) { empty(place, "No family of these runs has been evaluated yet."); return; }
-    const both = families.filter((family) => runs.filter((run) => run.numbers.some((one) => one.family === family)).length > 1);
-    const shown = both.length ? both : families, state = { family: shown[0] }, body = el("div");
+    const isIn = (run, family) => run.numbers.some((one) => one.family === family);
+    const both = families.filter((family) => runs.filter((run) => isIn(run, family)).length > 1);
+    const shown = both.length ? both : families, state = { family: opensWith(families, runs, isIn) }, body = el("div");
     const draw = () => body.replaceChildren(region(`Numbers of ${state.family}`, "numbers", runs, familyRows(state.family, runs)));
     const choice = select("Family", [...shown, ...families.filter((family) => !shown.includes(family))].map((f) => [f, f]), state.family, (family) => { state.family = family; draw(); });
     place.append(el("div", { class: "tools" }, families.length > 1 ? choice : null), body);
@@ -94,7 +106,8 @@
     const families = unique(runs.flatMap((run) => run.families.filter((f) => names.some((m) => has(f, m))).map((f) => f.name)));
     if (!families.length) return;
     const metrics = names.filter((metric) => runs.some((run) => run.families.some((family) => has(family, metric))));
-    const state = { family: families[0], metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0], axis: "seconds" }, box = el("div"), readout = readoutLine();
+    const isIn = (run, family) => run.families.some((f) => f.name === family && names.some((m) => has(f, m)));
+    const state = { family: opensWith(families, runs, isIn), metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0], axis: "seconds" }, box = el("div"), readout = readoutLine();
     const AXIS = { seconds: ["seconds of training", duration], step: ["step", number], images: ["images seen", number] };
     const draw = () => {
       const series = runs.map((run, i) => ({ run, i, family: run.families.find((f) => f.name === state.family) })).filter(({ family }) => family && has(family, state.metric))
@@ -126,8 +139,8 @@
   const samples = (runs) => {
     const entries = runs.flatMap(entriesOf), place = find("#grids");
     if (!entries.length) { empty(place, "These runs have no samples yet."); return null; }
-    const families = unique(entries.map((entry) => entry.family)), shared = families.find((family) => entries.filter((e) => e.family === family).length > 1);
-    const view = newView(entries, { dims: ["run", "family", "step", "sample"], rows: "run", columns: "sample", family: shared || families[0], run: entries[0].run, sample: 0, also: { runs: runs.map((run) => run.run_id).join(",") } });
+    const families = unique(entries.map((entry) => entry.family)), isIn = (run, family) => entries.some((one) => one.run === run.run_id && one.family === family);
+    const view = newView(entries, { dims: ["run", "family", "step", "sample"], rows: "run", columns: "sample", family: opensWith(families, runs, isIn), run: entries[0].run, sample: 0, also: { runs: runs.map((run) => run.run_id).join(",") } });
     view.enlarge = viewer(view);
     player(find("#player"), view, {});
     const ids = runs.map((run) => run.run_id), keyOf = (dim, name) => (dim === "run" ? el("span", { class: "key" }, swatch(code(ids.indexOf(name)), true)) : null);

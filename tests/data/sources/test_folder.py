@@ -159,6 +159,7 @@ def test_every_bad_file_is_skipped_counted_and_listed(home, images):
     }
     assert ("bomb.png", "more than 89,478,485 pixels") in card.skipped_files
     assert card.options["ignored_files"] == 1 and card.left_out == {"hidden": 1}
+    assert len(card.options["ignored_names"]) == 1
 
 
 def test_too_many_bad_files_are_refused_and_leave_nothing(home, images):

@@ -188,7 +188,11 @@ def two_domains(root: Path, counts: dict[str, int]) -> Path:
 
 def test_two_domains_have_splits_of_their_own(home: Path, tmp_path: Path) -> None:
     sources = fill(tmp_path / "horses", 50, first=100, mode="L")
-    card = add("mine", fill(tmp_path / "zebras", 30), home, sources=sources, unpaired=True)
+    zebras = fill(tmp_path / "zebras", 30)
+    for folder, name in ((zebras, "a.md"), (sources, "b.md")):
+        (folder / name).write_text("about")
+    card = add("mine", zebras, home, sources=sources, unpaired=True)
+    assert card.options["ignored_files"] == 2 and card.options["ignored_names"] == ["a.md", "b.md"]
     assert card.sources is not None and not card.sources.are_paired and card.sources.channels == 1
     assert card.counts == {"train": 14, "validation": 8, "test": 8}
     assert card.sources.counts == {"train": 32, "validation": 8, "test": 10}

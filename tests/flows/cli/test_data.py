@@ -36,7 +36,7 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         skipped_files=[("a.png", "broken")],
         left_out={"hidden": 3},
         notes=["read inside b/"],
-        options={"ignored_files": 4},
+        options={"ignored_files": 4, "ignored_names": ["README.txt", "b/c.md", "x.zip"]},
         captions=False,
         unmatched_captions=5,
     )
@@ -47,7 +47,7 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         "  read inside b/",
         "  skipped 2: broken (such as a.png)",
         "  left out 3: hidden",
-        "  left out 4 files that are not images",
+        "  left out 4 files that are not images (such as README.txt, b/c.md, x.zip)",
         "  5 captions of images that are not there",
     ]
 
@@ -85,7 +85,7 @@ def test_adding_ends_with_what_to_do_next(home: Path, capsys: pytest.CaptureFixt
     assert code == 0 and out.startswith("kept: 8 train, 8 validation, 8 test; 3x32x32, unlabelled; version ")
     sheet = home / ".atelier/sheets/kept.png"
     assert err.splitlines()[-3:] == [
-        "  left out 1 file that is not an image",
+        "  left out 1 file that is not an image (notes.txt)",
         f"contact sheet of 8 training images: {sheet}",
         "next: atelier init kept writes a config for it; then atelier run kept.yaml",
     ]

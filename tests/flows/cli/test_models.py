@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from components.analysis.anomaly_scores import Scores
 from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
 from components.sampling import data_set
 from components.store import Store
@@ -86,25 +88,41 @@ def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> No
 def test_a_model_that_the_gate_did_not_bless_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     failed = {"quality": {"reasons": [{"rule": "real", "passed": False, "text": "KID is 9"}]}, "export": {}}
     model = {"run_id": "r", "folder": "f", "files": []}
-    of = {"data_set": "d", "task": "generate", "data": "v"}
-    gate = [{**of, **failed, "model": {**model, "family": "vae"}}]
+    of = {"data_set": "d", "data": "v"}
+    gate = [
+        {**of, "task": task, **failed, "model": {**model, "family": family}}
+        for family, task in (("vae", "generate"), ("autoencoder", "reconstruct"))
+    ]
     manifest = RunManifest.model_validate({"run_id": "r", "gate": gate})
     models.warn_unless_blessed(manifest, "vae")
-    said = "the gate did not bless vae of run r, so its scores may mislead: KID is 9\n"
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == (
+        "the gate did not bless vae of run r for its samples (KID is 9); scores are made of its "
+        "reconstructions, which the gate did not judge\n"
+    )
+    models.warn_unless_blessed(manifest, "autoencoder")
+    assert capsys.readouterr().err == (
+        "the gate did not bless the reconstructions of autoencoder of run r, so its scores may mislead: "
+        "KID is 9\n"
+    )
     models.warn_unless_blessed(manifest, "gan")
     assert capsys.readouterr().err == ""
 
 
 def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureFixture[str]) -> None:
     scored = [
-        SimpleNamespace(file=f"{i}.png", score=1 / (i + 1), flagged=i < 2) for i in range(models.LISTED + 5)
+        SimpleNamespace(file=f"{i}.png", score=2.5 - i, flagged=i < 2, because="roughness", error=0.1)
+        for i in range(models.LISTED + 5)
     ]
-    models.show_scored(scored, 0.4, 0.95)
-    out = capsys.readouterr().out
-    assert out.count(".png") == models.LISTED and out.count("yes") == 2 and "and 5 with lower scores" in out
-    assert f"2 of {len(scored)} images are above 0.40000, the 0.95 quantile" in out
+    scores = Scores(scored, 400, False, [], "")
+    models.show_scored(scores, 0.95)
+    out, err = capsys.readouterr()
+    assert out.count(".png") == models.LISTED and out.count("roughness") == 2 and not err
+    assert f"2 of {len(scored)} images score above 1: they are stranger than 95 % of 400 val" in out
+    assert "and 5 with lower scores" in out
     for one in scored:
         one.flagged = True
-    models.show_scored(scored, 0.0, 0.95)
+    models.show_scored(replace(scores, known=9, error_alone=True), 0.95)
+    assert "lower scores" not in (shown := capsys.readouterr()).out
+    assert "9 validation images are few: 10.0 % of ordinary" in shown.err and "may miss noise" in shown.err
+    models.show_scored(scores, 0.95)
     assert "lower scores" not in capsys.readouterr().out

@@ -52,6 +52,18 @@ def test_metrics_of_a_run_are_exported(tmp_path: Path, capsys: pytest.CaptureFix
     assert list((folder / "r1" / "cgan").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize("place", ["/proc/nowhere", "FILE", "FILE/below"])
+def test_metrics_are_not_exported_to_where_no_folder_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    store, folder = Store(str(tmp_path / "store")), place.replace("FILE", str(tmp_path / "file"))
+    store.write_json("runs/r1/run.json", {"run_id": "r1", "status": "done", "started": "S"})
+    arguments = ("export-metrics", "r1", "--to", "tensorboard", "-o", folder, "--store", store.url)
+    code, _, err = call(capsys, *arguments)
+    assert code == 2 and err == f"atelier: {folder}: the folder cannot be made there; name another\n"
+
+
 def test_what_cannot_be_published_or_verified_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
