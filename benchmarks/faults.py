@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 LEASE = 5  # seconds until a lease expires
 MARK = "ATELIER_SOAK"  # in the environment of all processes of a soak
 INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)  # the latter before a handler is there
+FULL = "No space left on device"  # how a run on a full disk says so
 
 Process = Any  # subprocess.Popen, or Forked of `forked.py`
 
@@ -200,8 +201,9 @@ def interrupt(place: Place, process: Process, rng: random.Random) -> Process:
     process.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
     process.wait(300)
     place.ended(process)
-    if process.returncode not in INTERRUPTED:
-        place.problems.append(f"one signal ended the run with {ending(place, process)}")
+    how = ending(place, process)
+    if process.returncode not in INTERRUPTED and FULL not in how:  # a full disk may have ended it before
+        place.problems.append(f"one signal ended the run with {how}")
     return place.start()
 
 
