@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from components.common.memory import give_back
 from components.common.public import public_errors
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 Job = str | Callable[..., Any]
 
@@ -52,11 +54,8 @@ ENVIRONMENT = {
 }
 
 PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
-OWN = "ATELIER_OWN_CLUSTER"
 
-# The raylet and its workers inherit them.
 OWN_CLUSTER = {
-    OWN: "1",
     "RAY_AUTH_MODE": "token",
     # Its only node is not taken away during a training; the watcher is a process more for each.
     PREEMPTION_WATCHER: "0",
@@ -140,11 +139,6 @@ def connect() -> None:
                 "Ray did not start within half a minute: this machine is too busy, or has too little memory; "
                 "run the same command again when other work has ended"
             ) from None
-
-
-def is_own() -> bool:
-    """Return whether the cluster belongs to one process, this one or the one that started this worker."""
-    return os.environ.get(OWN) == "1"
 
 
 def _start(ray: Any, quiet: Mapping[str, Any]) -> None:
@@ -245,12 +239,48 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
     connect()
     import ray
 
-    # Jobs depend on their arguments only and write files atomically, so a lost one can be run again.
+    task = _task(ray, cpus, gpus)
+    with _plain_errors(ray):
+        return list(_results(ray, [task.remote(job, *a) for a in arguments]))
+
+
+def stream(job: Callable[[A], T], arguments: Iterable[A]) -> Iterator[T]:
+    """Yield the results of a function for each argument in order, as Ray tasks with a CPU each.
+
+    Twice as many tasks as the cluster has CPUs are under way, so neither arguments nor results pile up.
+
+    Raises:
+        InputError: raised by a job.
+        RunError: raised by a job, Ray lost a job, or the run is to end.
+    """
+    connect()
+    import ray
+
+    def result(reference: Any) -> T:
+        return unless_interrupted(lambda: ray.get(reference))
+
+    task, pending = _task(ray, 1, 0), deque[Any]()
+    most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    with _plain_errors(ray):
+        for argument in arguments:
+            pending.append(task.remote(job, argument))
+            if len(pending) == most:
+                yield result(pending.popleft())
+        yield from map(result, pending)
+
+
+def _task(ray: Any, cpus: float, gpus: float) -> Any:
+    """Return `_run` as a Ray task; jobs can be run again, as they depend on their arguments only."""
     environment = {"env_vars": {"OMP_NUM_THREADS": str(max(1, int(cpus)))}}
     options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 2, "runtime_env": environment}
-    task = ray.remote(_run).options(**options)
+    return ray.remote(_run).options(**options)
+
+
+@contextmanager
+def _plain_errors(ray: Any) -> Iterator[None]:
+    """Raise the errors of jobs instead of Ray's."""
     try:
-        return list(_results(ray, [task.remote(job, *a) for a in arguments]))
+        yield
     except ray.exceptions.RayTaskError as error:
         raise cause_of(error) from None
     except ray.exceptions.RayError as error:

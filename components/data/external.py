@@ -17,7 +17,8 @@ from components.common.errors import InputError
 from components.common.names import clean, displayed
 from components.common.parallel import in_order
 from components.data.card import DatasetCard
-from components.data.sources.folder import Request, attempt, refuse_too_many
+from components.data.sources.attempt import attempt
+from components.data.sources.folder import Request, refuse_too_many
 from components.data.sources.images import (
     BadImage,
     Rendering,

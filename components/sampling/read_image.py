@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from components.common.errors import InputError
-from components.data.sources.folder import read
+from components.data.sources.attempt import read
 from components.data.sources.images import BadImage, Rendering, eight_bit, flat, header, render, upright
 from models.family import DataSpec
 

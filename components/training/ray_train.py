@@ -19,7 +19,6 @@ from components.cluster.ray_cluster import (
     cause_of,
     check_resources,
     connect,
-    is_own,
     raise_if_interrupted,
     unless_interrupted,
 )
@@ -71,7 +70,7 @@ def fit(job: TrainRequest, name: str) -> None:
     warnings.filterwarnings("ignore", module="ray")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-    from components.training.ray_private import Trainer
+    from components.training.ray_private import Trainer, has_dashboard
 
     gpu = job.device == "cuda"
     check_resources(settings.least_workers, settings.torch_threads, gpu)
@@ -79,7 +78,7 @@ def fit(job: TrainRequest, name: str) -> None:
     trainer = Trainer(
         _worker,
         alone=settings.workers == 1 and not gpu,
-        guarded=not is_own(),
+        guarded=has_dashboard(),
         train_loop_config=asdict(job),
         scaling_config=ScalingConfig(
             num_workers=settings.workers,  # type: ignore[arg-type]  # annotated for earlier releases

@@ -11,8 +11,9 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
+from components.cluster.ray_cluster import connect
 from components.training import ray_private
-from components.training.ray_private import Trainer
+from components.training.ray_private import Trainer, has_dashboard
 
 
 def trainer(*, alone: bool = True, guarded: bool = False, **scaling: Any) -> Trainer:
@@ -27,6 +28,15 @@ def test_only_a_guarded_training_has_the_process_that_asks_the_dashboard() -> No
     assert guards(TorchTrainer(print)) == guards(trainer(guarded=True)) == 1
     assert guards(trainer()) == 0
     assert "_create_default_callbacks" in Trainer.fit.__code__.co_names
+
+
+def test_a_cluster_says_whether_it_has_a_dashboard(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect()
+    assert not has_dashboard(), "the tests' cluster has none"
+    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_get", lambda *_, **__: b"127.0.0.1:8265")
+    assert has_dashboard()
+    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_initialized", lambda: False)
+    assert has_dashboard(), "who cannot ask is guarded"
 
 
 @pytest.mark.parametrize("gpu", [False, True])

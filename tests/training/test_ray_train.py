@@ -32,6 +32,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(ray_train, "connect", lambda: None)
     monkeypatch.setattr(ray_train, "check_resources", lambda *_: None)
+    monkeypatch.setattr(ray_private, "has_dashboard", lambda: False)
 
     def call(worker: Any, workers: Any = 2) -> None:
         train = tiny.settings(workers=workers).model_dump(mode="json")

@@ -6,7 +6,7 @@ import math
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,23 +16,21 @@ import numpy as np
 
 from components.common.atomic import remove
 from components.common.errors import InputError
-from components.common.hashing import sha256
 from components.common.names import clean, displayed
 from components.common.parallel import in_order
 from components.data.sources import label_files
+from components.data.sources.attempt import attempt
 from components.data.sources.base import Collection, Progress
 from components.data.sources.caption_files import captions_of
+from components.data.sources.decoding import MAX_CHUNK, rendered
 from components.data.sources.images import (
     EXTENSIONS,
-    FILE_BYTES,
     BadImage,
     Rendering,
     Summary,
     brightest,
     colour_of,
     is_grey,
-    render,
-    render_all,
     summary,
 )
 from components.data.sources.label_files import labels_of
@@ -40,8 +38,6 @@ from components.data.sources.layout import LAYOUTS, Layout
 from components.data.sources.listing import Files, Listing
 from components.store import Store
 
-PENDING_BYTES = 64_000_000  # of images that processes read ahead
-MAX_CHUNK = 16_384  # files that they read ahead; each chunk costs about a tenth of a second
 DARK = 64  # of 255: if no pixel is as bright, the files probably do not use the range of their values
 FRAMES = ("first", "all")
 T = TypeVar("T")
@@ -357,24 +353,6 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
     return notes
 
 
-def rendered(
-    root: Path,
-    paths: list[str],
-    rendering: Rendering,
-    workers: int | None,
-    frames: str = "first",
-    *,
-    processes: bool = False,
-) -> Iterable:
-    """Yield (path, digest, images (3, R, R)) of each file; a reason instead of images if it is unusable."""
-    chunk = min(MAX_CHUNK, max(64, PENDING_BYTES // (3 * rendering.resolution**2)))
-
-    def do(data: bytes) -> list[np.ndarray]:
-        return render_all(data, rendering) if frames == "all" else [render(data, rendering)]
-
-    return in_order(lambda path: attempt(root, path, do), paths, workers, chunk=chunk if processes else 0)
-
-
 class PixelFile:
     """Images of one size, written to a file one after the other: room for `count`."""
 
@@ -409,21 +387,3 @@ def choose_resolution(headers: Mapping[str, Summary]) -> int:
     """Return 32 or 64, by the median of the shorter sides."""
     sides = [min(header.size) for header in headers.values()]
     return 64 if sides and statistics.median(sides) >= 48 else 32
-
-
-def attempt(root: Path, path: str, do: Callable[[bytes], T]) -> tuple[str, str, T | str]:
-    """Return (path, digest, do(content)); if the file is unusable, the reason replaces the result."""
-    try:
-        data = read(root / path)
-        return path, sha256(data), do(data)
-    except BadImage as error:
-        return path, "", str(error)
-    except OSError:
-        return path, "", "cannot be read"
-
-
-def read(path: Path) -> bytes:
-    """Return the content of an image file; raise BadImage if it is too large."""
-    if path.stat().st_size > FILE_BYTES:
-        raise BadImage(f"larger than {FILE_BYTES // 1_000_000} MB")
-    return path.read_bytes()

@@ -16,13 +16,13 @@ from components.common.errors import InputError
 from components.common.names import displayed
 from components.data.sources import folder
 from components.data.sources.base import Collection, Progress, contents
+from components.data.sources.decoding import rendered
 from components.data.sources.folder import (
     PixelFile,
     Request,
     arranged,
     choose_resolution,
     refuse_too_many,
-    rendered,
     survey,
     value_of,
     with_white,
