@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.data.text import encode_captions, encoder
+from components.data.text import encode_captions, encode_few, encoder
 from components.store import Store
 from tests import captioned
 from tests.families.test_captions import split
@@ -33,6 +33,18 @@ def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPa
     assert info.to_json() == store.read_json("again/text.json")
     assert info.captions == 24 and info.tokens == 2 and info.cut == 0
     assert info.sha256 == encoder.SHA256 and info.name == encoder.NAME
+
+
+def test_the_captions_of_a_few_images_are_shared_by_all(store: Store) -> None:
+    info = encode_few.encode(store, "data", "captions", 5)
+    assert info.captions == 5, "all splits begin with the same"
+    for name, n in captioned.SPLITS.items():
+        found = split(store, name)
+        assert found.text is not None and len(found.text) == n
+        np.testing.assert_array_equal(found.text.rows, np.arange(n) % 5)
+        tokens, _ = found.text[np.array([7])].tensors()
+        own = captioned.encode([captioned.captions(3)[2]])
+        np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", captioned.SPLITS)
