@@ -1,17 +1,20 @@
 """What a smoke run and the analysis of a family cost on 10,000 images of 64 pixels.
 
-    python benchmarks/analysis_cost.py make HOME [--images 10000] [--classes 40] [--colour]
+    python benchmarks/analysis_cost.py make HOME [--images 10000] [--classes 40] [--colour] [--captions]
+            [--sources]
     python benchmarks/analysis_cost.py smoke HOME [--families autoencoder vae diffusion ...]
     python benchmarks/analysis_cost.py stages HOME [--families autoencoder vae diffusion ...] [--data NAME]
+            [--text]
     python benchmarks/analysis_cost.py analysis HOME [--families autoencoder vae ...] [--steps 60]
 
 `make` draws the images (an ellipse of each class's own shape and shade, with noise; `--classes 0`: without
-labels, each of its own shape) and adds them to the project HOME. `smoke` runs everything with --smoke and
-prints the seconds of each stage, which other work delays. `stages` makes the stages of a smoke run, up to
-the analyses, in this process, on one thread and without Ray, and prints their processor seconds: what a
-stage takes beside the start of its processes. `analysis` trains each family for some steps, then makes
-each view of its latent codes in the same way. At stake: a few seconds a stage with --smoke, and a minute of
-one core for the analysis of a family.
+labels, each of its own shape) and adds them to the project HOME; `--captions` writes a sentence of each, no
+two alike, and `--sources` draws what to make each from. `smoke` runs everything with --smoke and prints the
+seconds of each stage, which other work delays. `stages` makes the stages of a smoke run, up to the analyses,
+in this process, on one thread and without Ray, and prints their processor seconds: what a stage takes beside
+the start of its processes; `--text` tells the families the captions. `analysis` trains each family for some
+steps, then makes each view of its latent codes in the same way. At stake: a few seconds a stage with --smoke,
+and a minute of one core for the analysis of a family.
 """
 
 from __future__ import annotations
@@ -33,18 +36,34 @@ import torch
 from PIL import Image
 
 NAME, SIDE = "ellipses", 64
+CAPTION = (
+    "a shaded ellipse of kind {} on a dark ground with some noise photographed at {} hours and {} minutes"
+)
 
 
 def make(args: argparse.Namespace) -> None:
     """Draw the images as PNG files and add them to the project."""
-    random, folder, channels = np.random.default_rng(0), args.home / "images", 3 if args.colour else 1
+    random, channels, captions = np.random.default_rng(0), 3 if args.colour else 1, list[str]()
+    folder, sources = args.home / "images", args.home / "sources"
     for i in range(args.images):
         c = i % args.classes if args.classes else i
         image = ellipse(np.random.default_rng(1000 + c), random, channels).squeeze(2 if channels == 1 else ())
-        path = folder / (f"c{c:02}" if args.classes else "") / f"{i:05}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-    command(args.home, "data", "add", NAME, str(folder), "--resolution", str(SIDE))
+        name = Path(f"c{c:02}" if args.classes else "") / f"{i:05}.png"
+        save(image, folder / name)
+        if args.captions:
+            captions.append(f"{name},{CAPTION.format(c, i // 100, i % 100)}")
+        if args.sources:
+            save((image > image.mean()) * np.uint8(255), sources / name)
+    if args.captions:
+        (folder / "captions.csv").write_text("\n".join(["file_name,text", *captions]))
+    options = ("--sources", str(sources)) if args.sources else ()
+    command(args.home, "data", "add", NAME, str(folder), "--resolution", str(SIDE), *options)
+
+
+def save(image: np.ndarray, path: Path) -> None:
+    """Write an image as a PNG file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
 
 
 def ellipse(of_class: np.random.Generator, random: np.random.Generator, channels: int) -> np.ndarray:
@@ -81,7 +100,8 @@ def run(args: argparse.Namespace, *options: str, **train: Any) -> dict[str, Any]
 def config_of(args: argparse.Namespace, **train: Any) -> Path:
     """Write the config of the families; return its path."""
     config: Path = args.home / "config.yaml"
-    families = {name: {"train": train} for name in args.families}
+    text = {"condition": "text"} if args.text else {}
+    families = {name: {**text, "train": train} for name in args.families}
     config.write_text(json.dumps({"data": {"name": args.data}, "families": families}))
     return config
 
@@ -181,7 +201,8 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=40)
     parser.add_argument("--families", nargs="*", default=["autoencoder", "vae"])
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--colour", action="store_true")
+    for option in ("--colour", "--captions", "--sources", "--text"):
+        parser.add_argument(option, action="store_true")
     parser.add_argument("--data", default=NAME)
     args = parser.parse_args()
     {"make": make, "smoke": smoke, "stages": stages, "analysis": analysis}[args.mode](args)

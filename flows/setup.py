@@ -42,8 +42,10 @@ SMOKE = {
 SMOKE_PART = 4  # images of a micro-batch, which a minibatch deviation takes
 SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20, "validation_images": 64}  # in a training
 SMOKE_SAMPLER_STEPS = 3  # a first, a middle and a last one
+# Settings of networks, each accepted with the ones before it: heads and groups divide the width.
+SMOKE_NETWORK = {"heads": 1, "group_width": 16, "width": 16, "blocks": 2, "layers": 4, "channel_base": 128}
 SMOKE_EVALUATE = {
-    "samples": 64,
+    "samples": 16,
     "extractor_steps": 12,
     "reference_images": 500,
     "analysis_images": 100,
@@ -64,10 +66,7 @@ def experiment(
     families = with_upstream(read, only).families
     if smoke:
         few = {"ablation_samples": min(16, read.evaluate.ablation_samples), **SMOKE_EVALUATE}
-        families = {
-            name: {**quickly_sampled(name, block), "train": smoke_training(read, name)}
-            for name, block in families.items()
-        }
+        families = {name: smoke_family(read, name) for name in families}
         update = {
             "evaluate": read.evaluate.model_copy(update=few),
             "gate": read.gate.model_copy(update={"review": "never"}),
@@ -114,14 +113,28 @@ def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:
     return {**block, **SMOKE, **most}
 
 
-def quickly_sampled(family: str, block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a family's settings with as few steps of its sampler as they accept, if it has one."""
-    settings = {name: value for name, value in block.items() if name != "train"}
-    for steps in range(SMOKE_SAMPLER_STEPS, config_of(family, settings).get("sampler_steps", 0)):
+def smoke_family(experiment: Experiment, family: str) -> dict[str, Any]:
+    """Return a family's settings with --smoke: few steps of its sampler, and small networks.
+
+    Networks keep their size if a training begins with the weights of a model, or none would fit.
+    """
+    block = {n: value for n, value in experiment.families.get(family, {}).items() if n != "train"}
+    begun = any(experiment.training(name).initial for name in experiment.families)
+    for name, least in {"sampler_steps": SMOKE_SAMPLER_STEPS, **({} if begun else SMOKE_NETWORK)}.items():
+        block |= least_accepted(family, block, name, least)
+    return {**block, "train": smoke_training(experiment, family)}
+
+
+def least_accepted(family: str, block: Mapping[str, Any], name: str, least: int) -> Mapping[str, Any]:
+    """Return the setting `name` with the smallest value, `least` or more, that the family accepts.
+
+    Nothing if the value is not larger, or the family has no such setting.
+    """
+    for value in range(least, config_of(family, block).get(name) or 0):
         with suppress(InputError):
-            config_of(family, {**settings, "sampler_steps": steps})
-            return {**block, "sampler_steps": steps}
-    return block
+            config_of(family, {**block, name: value})
+            return {name: value}
+    return {}
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:

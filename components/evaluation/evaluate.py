@@ -177,12 +177,13 @@ def evaluate_retrieval(
     Args:
         samples: the images to evaluate.
         captions: (N,) the caption number of each sample.
-        caption_names: (M,) the caption numbers of all real images of the split.
+        caption_names: the caption numbers of all real images of the split, of which the reference may
+            have the first only.
         ref: the reference.
         split: the split of the captions.
     """
     n, real = len(samples), ref.splits[split].features
-    recipe = Recipe(ref, samples, split, n)
+    recipe, caption_names = Recipe(ref, samples, split, n), caption_names[: len(real)]
     hits = retrieval(ranks(samples.features, captions, real, caption_names))
     baseline = chance(captions, caption_names)
     details: dict[str, Any] = {

@@ -11,6 +11,8 @@ from components.records.stages import CaptionsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
+SMOKE_IMAGES = 64  # of each split whose captions are encoded with --smoke
+
 
 def applies(plan: Plan) -> bool:
     """Return whether any family is conditioned on captions."""
@@ -18,15 +20,17 @@ def applies(plan: Plan) -> bool:
 
 
 def spec(plan: Plan) -> Spec:
-    """Return the spec: the data and the encoder."""
+    """Return the spec: the data and the encoder and, with --smoke, of how many images."""
+    settings = identity().to_json() | ({"images": SMOKE_IMAGES} if plan.experiment.smoke else {})
     digests = code("components.data.text.encode_captions")
-    return plan.spec("captions", identity().to_json(), digests, {"prepare": prepare.spec(plan).key})
+    return plan.spec("captions", settings, digests, {"prepare": prepare.spec(plan).key})
 
 
 def run(context: Context) -> CaptionsResult:
-    """Encode the captions of all splits."""
+    """Encode the captions of all splits, or with --smoke a few, which all images share."""
     arguments = (context.store, f"{context.uri('prepare')}/data", context.folder)
-    encoder = ray_cluster.call("components.data.text.encode_captions:encode", *arguments)
+    images = context.spec.settings.get("images")
+    encoder = ray_cluster.call("components.data.text.encode_captions:encode", *arguments, images)
     return CaptionsResult(captions=encoder)
 
 

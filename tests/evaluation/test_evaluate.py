@@ -11,7 +11,13 @@ from PIL import Image, ImageFilter
 
 from components.data.dataset import open_split, to_float, to_uint8
 from components.evaluation import comparability
-from components.evaluation.evaluate import evaluate_pairs, evaluate_samples, neighbours, rank_by
+from components.evaluation.evaluate import (
+    evaluate_pairs,
+    evaluate_retrieval,
+    evaluate_samples,
+    neighbours,
+    rank_by,
+)
 from components.evaluation.jobs import pair_values
 from components.evaluation.reference import EvaluationSample
 from components.records.evaluation import MetricResult
@@ -313,3 +319,12 @@ def test_both_sides_are_rounded_the_same_way(test_split):
 
 
 # Stability
+
+
+def test_retrieval_is_among_the_images_that_the_reference_has(digits_ref) -> None:
+    features = digits_ref.splits["test"].features
+    samples, n = EvaluationSample(features[:8]), len(features)
+    whole, longer = (
+        evaluate_retrieval(samples, np.arange(8), np.arange(length), digits_ref) for length in (n, n + 100)
+    )
+    assert longer == whole and next(iter(whole.values())).value == 1

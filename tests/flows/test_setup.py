@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.config import loading
 from components.config.train import Initial
+from components.families.catalogue import build
 from components.store import Store
 from flows import setup
+from models.family import DataSpec
 from models.registry import FAMILIES
 from tests.registry.exports import export
 
@@ -114,6 +117,25 @@ def test_smoke_samples_in_as_few_steps_as_the_settings_accept() -> None:
     assert steps() == setup.SMOKE_SAMPLER_STEPS and steps(sampler_steps=2) == 2
     leading = {"noise_schedule": "cosine", "prediction": "v", "timestep_spacing": "leading"}
     assert setup.SMOKE_SAMPLER_STEPS < steps(**leading, sampler_steps=50) < 50
+
+
+def test_smoke_networks_are_small_unless_they_begin_with_a_model(tmp_path: Path) -> None:
+    def made(family: str, *, initial: bool = False, **settings: object) -> dict[str, Any]:
+        changes = [f"families.{family}={json.dumps(settings)}", f"store.url={tmp_path / 'store'}"]
+        changes += [f"families.{family}.train.initial=r1/vae"] if initial else []
+        return setup.experiment(QUICKSTART, changes, [family], smoke=True).families[family]
+
+    assert made("stylegan3").items() > {"width": 16, "layers": 4, "channel_base": 128}.items()
+    assert made("rrdb").items() > {"width": 16, "blocks": 2}.items()
+    assert made("vae", width=8)["width"] == 8, "nothing grows"
+    build("diffusion", without_training(made("diffusion", network="dit", width=48, heads=6)), DataSpec(3, 64))
+    build("r3gan", without_training(made("r3gan", width=96, group_width=24)), DataSpec(3, 64))
+    export(Store(str(tmp_path / "store")), "r1", "vae", {"model.safetensors": b"weights"})
+    assert made("vae", initial=True, width=64)["width"] == 64
+
+
+def without_training(block: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in block.items() if name != "train"}
 
 
 def test_smoke_adds_nothing_that_an_experiment_leaves_out() -> None:

@@ -32,6 +32,16 @@ def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path
     assert not captions.applies(plan(["captioned"], card.model_copy(update={"captions": False})))
 
 
+def test_a_smoke_run_encodes_few_captions_and_no_other_run_takes_them(tmp_path: Path) -> None:
+    card = DatasetCard.read(captioned.prepared(tmp_path / "a"))
+    full, smoke = (
+        captions.spec(Plan(Experiment(families={"captioned": {"train": {"smoke": on}}}), "0", card))
+        for on in (False, True)
+    )
+    assert full.settings == encoder.identity().to_json()
+    assert smoke.settings == full.settings | {"images": captions.SMOKE_IMAGES} and smoke.key != full.key
+
+
 def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(
         Experiment(families={"captioned": {}}), "0", DatasetCard.read(captioned.prepared(tmp_path / "a"))

@@ -17,11 +17,16 @@ from components.records.captions import CaptionEncoder
 from components.store import Store
 
 
-def encode(store: Store, data: str, out: str) -> CaptionEncoder:
-    """Leave the encoded captions of all splits in the store's folder `out`; returns what made them."""
+def encode(store: Store, data: str, out: str, images: int | None = None) -> CaptionEncoder:
+    """Leave the encoded captions of all splits in the store's folder `out`; returns what made them.
+
+    With `images`, all images of a split share the captions of its first ones, in turn.
+    """
     with using_threads(1), tempfile.TemporaryDirectory() as folder:
         prepared = store.local_copy(data)
         captions = {s: lists_of(open_split(prepared, s)) for s in DatasetCard.read(prepared).counts}
+        if images:
+            captions = {s: [each[i % images] for i in range(len(each))] for s, each in captions.items()}
         distinct = sorted({text for each in captions.values() for texts in each for text in texts})
         table = encoder.encode(distinct)
         place = {caption: row for row, caption in enumerate(distinct)}

@@ -35,6 +35,18 @@ def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPa
     assert info.sha256 == encoder.SHA256 and info.name == encoder.NAME
 
 
+def test_the_captions_of_a_few_images_are_shared_by_all(store: Store) -> None:
+    info = encode_captions.encode(store, "data", "captions", 5)
+    assert info.captions == 5, "all splits begin with the same"
+    for name, n in captioned.SPLITS.items():
+        found = split(store, name)
+        assert found.text is not None and len(found.text) == n
+        np.testing.assert_array_equal(found.text.rows, found.text.rows[np.arange(n) % 5])
+        tokens, _ = found.text[np.array([7])].tensors()
+        own = captioned.encode([captioned.captions(3)[2]])
+        np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
+
+
 @pytest.mark.parametrize("name", captioned.SPLITS)
 def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
     found = split(store, name)
