@@ -45,7 +45,7 @@ SMOKE_SAMPLER_STEPS = 3  # a first, a middle and a last one
 # Settings of networks, each accepted with the ones before it: heads and groups divide the width.
 SMOKE_NETWORK = {"heads": 1, "group_width": 16, "width": 16, "blocks": 2, "layers": 4, "channel_base": 128}
 SMOKE_EVALUATE = {
-    "samples": 16,
+    "samples": 8,
     "extractor_steps": 12,
     "reference_images": 500,
     "analysis_images": 100,

@@ -27,7 +27,6 @@ THROUGH_OTHERS = [
     "components.pipeline.external",
     "components.pipeline.extractor",
     "components.pipeline.latent_analysis",
-    "components.pipeline.latents",
     "components.pipeline.publish",
     "components.pipeline.reference",
     "components.pipeline.report",
