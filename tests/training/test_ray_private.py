@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from components.cluster.ray_cluster import connect
@@ -20,14 +21,24 @@ def trainer(*, alone: bool = True, guarded: bool = False, **scaling: Any) -> Tra
     return Trainer(print, alone=alone, guarded=guarded, scaling_config=ScalingConfig(**scaling))
 
 
+def count(trainer: Any, kind: type[Any]) -> int:
+    return sum(isinstance(callback, kind) for callback in trainer._create_default_callbacks())
+
+
 def guards(trainer: Any) -> int:
-    return sum(isinstance(c, PlacementGroupCleanerCallback) for c in trainer._create_default_callbacks())
+    return count(trainer, PlacementGroupCleanerCallback)
 
 
 def test_only_a_guarded_training_has_the_process_that_asks_the_dashboard() -> None:
     assert guards(TorchTrainer(print)) == guards(trainer(guarded=True)) == 1
     assert guards(trainer()) == 0
     assert "_create_default_callbacks" in Trainer.fit.__code__.co_names
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_no_process_hands_out_data_sets_of_ray(guarded: bool) -> None:
+    assert count(TorchTrainer(print), DatasetsCallback) == 1
+    assert count(trainer(guarded=guarded), DatasetsCallback) == 0
 
 
 def test_a_cluster_says_whether_it_has_a_dashboard(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
