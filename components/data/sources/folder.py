@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -270,10 +270,10 @@ def survey(
         except (BadImage, OSError):
             return None
 
-    headers = {}
+    headers, equal = dict[str, Summary](), dict[Summary, Summary]()  # one object for all that are alike
     for number, header in enumerate(in_order(look, files.paths, request.workers, chunk=MAX_CHUNK)):
         if header is not None:
-            headers[files.paths[number]] = header
+            headers[files.paths[number]] = equal.setdefault(header, header)
         if progress:
             progress(number + 1, len(files.paths), "headers")
     return headers
@@ -336,9 +336,11 @@ def notes_on(headers: Mapping[str, Summary], request: Request, brightness: int) 
 
 def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.ndarray | None) -> list[str]:
     """Return what a user must know of files with the same contents: some may lie in several classes."""
-    same: dict[str, dict[str, int]] = defaultdict(dict)  # file -> class, by contents
+    times = Counter(digests)
+    same: dict[str, dict[str, int]] = defaultdict(dict)  # file -> class, by contents that are there twice
     for i, (path, digest) in enumerate(zip(paths, digests, strict=True)):
-        same[digest][path] = 0 if labels is None else int(labels[i])
+        if times[digest] > 1:
+            same[digest][path] = 0 if labels is None else int(labels[i])
     copies = [files for files in same.values() if len(files) > 1]
     torn = [list(files) for files in copies if len(set(files.values())) > 1]
     notes = []
