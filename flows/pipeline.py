@@ -41,8 +41,8 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
 def run_data_stages(run: Run) -> None:
     """Plan the run, and do the stages that all families need; start Ray if any stage must be computed."""
     make_plan(run.run_id)
-    with contextlib.suppress(Exception):  # the run does not depend on its name
-        name_flow_run(run)
+    with contextlib.suppress(Exception):  # the run does not depend on it
+        describe_flow_run(run)
     if not run.experiment.sweep:
         run.say_forecast()
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
@@ -54,12 +54,17 @@ def run_data_stages(run: Run) -> None:
         do(run, stage)
 
 
-def name_flow_run(run: Run) -> None:
-    """Name the flow run by its data set, data version and families, and the run's id."""
-    families = ", ".join(run.experiment.families)
-    name = f"{run.experiment.data.name} {run.plan.version[:10]}: {families} ({run.run_id})"
+def describe_flow_run(run: Run) -> None:
+    """Name the flow run by its data set, data version, families and id; tag it with data set and families.
+
+    The tags are given here, since tasks inherit those of Prefect's context, and a task with tags first asks
+    the server for the limits of each, which takes more than a second.
+    """
+    data, families = run.experiment.data.name, list(run.experiment.families)
+    name = f"{data} {run.plan.version[:10]}: {', '.join(families)} ({run.run_id})"
+    new = [f"data:{data}", *(["smoke"] if run.experiment.smoke else []), *families]
     with get_client(sync_client=True) as client:
-        client.update_flow_run(runtime.flow_run.id, name=name)
+        client.update_flow_run(runtime.flow_run.id, name=name, tags=[*runtime.flow_run.tags, *new])
 
 
 def do(run: Run, stage: Stage) -> Done:

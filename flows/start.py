@@ -8,7 +8,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from prefect import tags
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components import report
@@ -82,7 +81,7 @@ def start(
         failure: str | None = None
         try:
             with readable_errors():
-                status = repeat(run, unchanged) if unchanged else run_flow(experiment, run_id, smoke=smoke)
+                status = repeat(run, unchanged) if unchanged else run_flow(experiment, run_id)
         except (InputError, RunError) as error:
             status, failure = "failed", public(sentence(error.__cause__ or error))
             raise
@@ -131,13 +130,12 @@ def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: s
     )
 
 
-def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
+def run_flow(experiment: Experiment, run_id: str) -> str:
     """Run the pipeline or sweep of an experiment under Prefect; return done, partial or failed."""
     # Any: mypy does not take it for a TaskRunner of PrefectFutures.
     runner: Any = ThreadPoolTaskRunner(max_workers=resources.concurrent_trainings(experiment))
     flow = sweep if experiment.sweep else pipeline
-    with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
-        return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
+    return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
 
 
 def finish(
