@@ -210,7 +210,7 @@ class Run:
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
             expected = forecast(rows, side_by_side, estimates.overhead, smoke=self.experiment.smoke)
-            for sentence in expected.sentences + disk(estimates.bytes(specs)):
+            for sentence in expected.sentences + disk(estimates.bytes(specs), partial=bool(expected.unknown)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:

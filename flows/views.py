@@ -79,7 +79,8 @@ def show_plan(
     if plan and estimates and running:
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
-        for sentence in [*disk(estimates.bytes(specs)), *proportion.of_run(plan, stages)]:
+        space = disk(estimates.bytes(specs), partial=bool(expected.unknown))
+        for sentence in [*space, *proportion.of_run(plan, stages)]:
             print(sentence)
 
 
