@@ -31,6 +31,7 @@ from flows.tables import output, print_table
 
 METRICS = {  # columns in the terminal; the page shows all metrics
     "generate": (
+from flows.ranking import best_of
         "fid",
         "frechet_distance",
         "kid",
@@ -213,8 +214,10 @@ def next_command(run: RunManifest) -> str:
     if run.kind == "sweep" or not run.results:
         return "atelier report serve" if run.report else ""
     blessed = {judgement.model.family for judgement in run.gate if judgement.word == BLESSED}
-    best = next((result for result in run.results if result.family in blessed), run.results[0])
-    family, task = best.family, TASKS[best.task]
+    candidates = [result for result in run.results if result.family in blessed] or run.results
+    alike = [result for result in candidates if result.task == candidates[0].task]
+    family = best_of({result.family: result.metrics for result in alike}) or alike[0].family
+    task = TASKS[alike[0].task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"
 
