@@ -125,7 +125,7 @@ def _run(experiment: Experiment, store: Store, entry: ScheduledRun, max_late: fl
                 f"has its result, the newest from run {made_by}"
             )
             return
-        record = launch(Launch(experiment, command=f"scheduled {entry.schedule}: {entry.config}"))
+        record = launch(Launch(experiment, command=outcomes.command_of(entry.schedule, entry.config)))
         entry.run_id = record.run_id
         ran = [row for row in views.explanation(store, record) if row[1] == "ran"]
         entry.redone = [public(f"{title}: {reason}") for title, _, reason in ran]
