@@ -10,6 +10,8 @@ from components.common.paths import config_path, home
 from components.config import loading
 from components.config.experiment import Experiment
 from components.config.train import Train
+from components.families.catalogue import encodes
+from components.families.starters import starters
 from components.records.run import RunManifest, flat
 from components.store import Store, open_store
 
@@ -18,6 +20,11 @@ EXTRACTOR = (
     "evaluate.extractor",
     "evaluate.extractor_steps",
 )  # settings that another pinned one would follow
+
+
+def encoder() -> str:
+    """Return the family that a first config takes to encode images."""
+    return next(starter.family for starter in starters() if encodes(starter.family))
 
 
 def to_add(family: str, run: RunManifest, store: Store) -> str:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LIST_ALL = "-o FILE.csv and --json list"
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
-ENCODER = "vae"  # the family that is advised to find anomalies with
 
 
 @Parameter(name="*", group=Group.create_ordered("Sampling"))
@@ -335,14 +334,15 @@ def scoring_model(run: str, family: str | None, store: str) -> tuple[Path, str, 
 
 def training_one(manifests: Sequence[RunManifest], store: Store) -> str:
     """Return what to do where none of these runs, the newest first, has a model that can score images."""
-    from flows.addition import to_add
+    from flows.addition import encoder, to_add
 
+    family = encoder()
     full = [manifest for manifest in manifests if not manifest.smoke]
     if not manifests:
-        return f"train one: `atelier run --only {ENCODER} --set data.name=NAME`"
+        return f"train one: `atelier run --only {family} --set data.name=NAME`"
     like = (full or manifests)[0]
     kept = "the data" if like.smoke else "data, config and extractor"
-    return f"train one: `{to_add(ENCODER, like, store)}`, which keeps {kept} of run {like.run_id}"
+    return f"train one: `{to_add(family, like, store)}`, which keeps {kept} of run {like.run_id}"
 
 
 def runs_with_models(store: Store) -> list[RunManifest]:
