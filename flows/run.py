@@ -39,6 +39,7 @@ from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
 from components.store.errors import unless_torn
+from flows.live_page import LivePage
 from flows.progress import QUIET, ProgressDisplay
 from flows.record import Record
 
@@ -92,6 +93,7 @@ class Run:
         self.failed: dict[str, str] = {}  # family -> reason
         self.results: dict[str, Done] = {}  # finished stages by name, such as train/vae
         self.page_built = 0.0
+        self.live_page = LivePage(self.build_page)
         RUNS[run_id] = self
 
     def make_plan(self) -> None:
@@ -210,14 +212,18 @@ class Run:
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
             expected = forecast(rows, side_by_side, estimates.overhead, smoke=self.experiment.smoke)
-            for sentence in expected.sentences + disk(estimates.bytes(specs)):
+            for sentence in expected.sentences + disk(estimates.bytes(specs), partial=bool(expected.unknown)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:
         """Update the run's page and the index."""
         with self.board.tolerating("the page"):
-            self.record.update(report=report.build_run(self.store, self.run_id))
-            report.build_index(self.store, changed=self.run_id)
+            self.build_page()
+
+    def build_page(self) -> None:
+        """Build the run's page and the index."""
+        self.record.update(report=report.build_run(self.store, self.run_id))
+        report.build_index(self.store, changed=self.run_id)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
@@ -272,6 +278,7 @@ class Run:
         if (progress := unless_torn(lambda: attempt.read_json("progress.json"))) is None:
             return
         step, steps = progress["step"], progress["steps"]
+        self.live_page.refresh()  # there are samples from now on
         seen.rates = self._rates(spec, progress, seen)
         speed = seen.rates.get("images_per_second") or 0.0
         values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +16,18 @@ from prefect.states import Completed
 
 from components.common.errors import RunError, sentence
 from components.common.paths import config_path, home
-from components.common.public import public
+from components.common.public import public, without_secrets
 from components.config import loading
 from components.config.experiment import Experiment
 from components.data.local import data_version
 from components.pipeline import unchanged
 from components.records import scheduled as outcomes
+from components.records.run import RunManifest
 from components.records.scheduled import ScheduledRun
 from components.registry import schedules
+from components.registry.runs import read_record
 from components.store import Store, open_store
-from flows import decide, environment, notify, overlap, setup, sweep_setup, views
+from flows import dates, decide, environment, notify, overlap, setup, sweep_setup, views
 from flows.errors import public_to_prefect
 from flows.launch import launch
 from flows.launcher import Launch
@@ -80,8 +83,19 @@ def scheduled(
             entry.ended = _text(datetime.now(UTC))
             with contextlib.suppress(Exception):  # an outage, of which the run's own error tells
                 schedules.record(store, entry)
+            tell(store, entry)
     names = {outcomes.SKIPPED: overlap.SKIPPED, outcomes.UNCHANGED: overlap.UNCHANGED}
     return Completed(name=names.get(entry.outcome, "Completed"), message=entry.reason)
+
+
+def tell(store: Store, entry: ScheduledRun) -> None:
+    """Print what became of a date, and the next one, on standard error."""
+    run = later = None
+    with contextlib.suppress(Exception):  # an outage; the line is shorter then
+        run = read_record(store, entry.run_id, RunManifest) if entry.run_id else None
+    with contextlib.suppress(Exception):
+        later = dates.following(UUID(runtime.deployment.id)) if runtime.deployment.id else None
+    print(without_secrets(dates.line(entry, run, later, store.url)), file=sys.stderr, flush=True)
 
 
 def experiment_of(config: str, changes: Sequence[str], only: Sequence[str] = ()) -> Experiment:
@@ -125,7 +139,7 @@ def _run(experiment: Experiment, store: Store, entry: ScheduledRun, max_late: fl
                 f"has its result, the newest from run {made_by}"
             )
             return
-        record = launch(Launch(experiment, command=f"scheduled {entry.schedule}: {entry.config}"))
+        record = launch(Launch(experiment, command=outcomes.command_of(entry.schedule, entry.config)))
         entry.run_id = record.run_id
         ran = [row for row in views.explanation(store, record) if row[1] == "ran"]
         entry.redone = [public(f"{title}: {reason}") for title, _, reason in ran]

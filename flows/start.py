@@ -76,7 +76,7 @@ def start(
         record = Record(store, manifest, held)
         board.keep = record.line
         run = Run(run_id, experiment, store, record, board, force=force, explain=explain, version=version)
-        announce(run)
+        announce(run, works=not unchanged)
         status = "interrupted"
         failure: str | None = None
         try:
@@ -87,6 +87,7 @@ def start(
             raise
         finally:
             ray_cluster.disconnect()
+            run.live_page.stop()
             finish(record, status, store, board, failure)
             export(record, experiment, store, board)
             with board.tolerating("the notification", "sent"):
@@ -109,13 +110,23 @@ def prepared_store(experiment: Experiment, force: Collection[str]) -> Store:
     return store
 
 
-def announce(run: Run) -> None:
-    """Say what runs, and why it runs on the CPU if there is a GPU; wait for gc, if it works on the store."""
+def announce(run: Run, *, works: bool = True) -> None:
+    """Say what runs, where its page will be, and why it runs on the CPU if there is a GPU.
+
+    Waits for gc, if it works on the store. Without `works`, the run computes nothing.
+    """
     experiment, say = run.experiment, run.board.say
     wait_for_removal(run.store, lambda: say("  waiting for atelier gc, which works on this store"))
     say(f"run {run.run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
+    if works:
+        say(f"  page: {run.store.url}/{page_of(run.run_id)}, from the first samples on", "dim")
     if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
         say(f"  on the CPU: {reason}", "yellow")
+
+
+def page_of(run_id: str) -> str:
+    """Return the path of a run's page in the store."""
+    return f"runs/{run_id}/report/index.html"
 
 
 def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: str) -> RunManifest:
@@ -150,7 +161,8 @@ def finish(
         record.finish(status, error)
         if any(stage.state == "ran" for stage in record.manifest.stages):
             record.update(overhead=overhead(record.manifest))
-    if error or record.manifest.overhead:
+    shown_running = status == "interrupted" and record.manifest.report is not None
+    if error or record.manifest.overhead or shown_running:
         with board.tolerating("the page"):
             page = report.build_run(store, record.manifest.run_id)
             if record.manifest.report is None:

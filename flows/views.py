@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from rich.table import Table
@@ -11,6 +14,7 @@ from rich.table import Table
 from components.cluster import resources
 from components.common.paths import home
 from components.config.experiment import Experiment
+from components.data.versioning import pins
 from components.families.tasks import TASKS
 from components.pipeline import anomaly_models, proportion
 from components.pipeline.expected import Estimates, disk, forecast
@@ -19,6 +23,7 @@ from components.pipeline.plan import Plan
 from components.records.evaluation import ExternalEvaluation
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.report.baselines import distinct, unlike_real
 from components.report.reading import read_json
@@ -26,6 +31,7 @@ from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.urls import is_confined
 from flows import tables
+from flows.ranking import best_of
 from flows.setup import check_stages, plan_of
 from flows.tables import output, print_table
 
@@ -46,6 +52,8 @@ METRICS = {  # columns in the terminal; the page shows all metrics
 }
 
 SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "correct class"}  # as on the page
+
+RECENT = 50  # runs, the newest, among which the nearest one is looked for
 
 STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdicts
 
@@ -76,10 +84,13 @@ def show_plan(
         print(sentence)
     if stated and expected.unknown and not experiment.smoke:
         print(stated)
+    for sentence in data_changed(plan, store) if plan and running else ():
+        print(sentence)
     if plan and estimates and running:
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
-        for sentence in [*disk(estimates.bytes(specs)), *proportion.of_run(plan, stages)]:
+        space = disk(estimates.bytes(specs), partial=bool(expected.unknown))
+        for sentence in [*space, *proportion.of_run(plan, stages)]:
             print(sentence)
 
 
@@ -121,17 +132,45 @@ def after(spec: Spec) -> list[str]:
     return [family for family in upstream if family not in ("", spec.family)] if spec.family else []
 
 
+def data_changed(plan: Plan, store: Store) -> list[str]:
+    """Return a sentence if the newest run on the data set had another version; none if there is no such run.
+
+    Smoke runs do not count, since no result is compared with theirs.
+    """
+    for run in _records(store, list(reversed(store.list("runs")))[:RECENT]):
+        data = run.lineage.data
+        if run.smoke or data.name != plan.card.name or data.version is None:
+            continue
+        if data.version == plan.version:
+            return []
+        rows = pins.versions(home(), data.name)
+        since = next((f", since {moment(row)}" for row in rows if row["version"] == plan.version), "")
+        return [
+            f"data set {data.name} is at another version than in its newest run: {plan.version[:10]}{since}; "
+            f"run {run.run_id} had {data.version[:10]}"
+        ]
+    return []
+
+
+def moment(version: Mapping[str, Any]) -> str:
+    """Return the time of a version of the data, to the minute, in UTC."""
+    return f"{datetime.fromisoformat(version['when']).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     """Return title, state and reason of each stage of a run.
 
-    The reason is the difference from the newest earlier run with the stage, of a smoke run from a smoke run.
+    The reason is the difference from the nearest earlier run with the stage, of a smoke run from a smoke run:
+    the newest of its schedule, else of its settings, else of its data set, else the newest.
     """
-    earlier = [run_id for run_id in store.list("runs") if run_id < run.run_id]
+    before = [run_id for run_id in reversed(store.list("runs")) if run_id < run.run_id]
+    recent = sorted(_records(store, before[:RECENT]), key=partial(_distance, run))
     rows = []
     for stage in run.stages:
         if stage.state == "cached":
             reason = f"done by run {stage.cached_from}, nothing it depends on changed"
         else:
+            earlier = chain(recent, _records(store, before[RECENT:]))
             reason = stage.error or _changes(store, stage, earlier, run)
         if upstream := run.builds_on(stage):
             reason += f"; builds on {', '.join(upstream)}"
@@ -139,15 +178,30 @@ def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _changes(store: Store, stage: StageEntry, earlier: Sequence[str], of: RunManifest) -> str:
-    for run_id in reversed(earlier):
-        run = RunManifest.read(read_json(store, f"runs/{run_id}/run.json"))
-        before = run and run.smoke == of.smoke and run.stage(stage.name, stage.family)
+def _records(store: Store, run_ids: Iterable[str]) -> Iterator[RunManifest]:
+    """Yield the records of runs that can be read."""
+    records = (RunManifest.read(read_json(store, f"runs/{run_id}/run.json")) for run_id in run_ids)
+    return (record for record in records if record)
+
+
+def _distance(run: RunManifest, other: RunManifest) -> int:
+    """Return how far an earlier run is from what a run repeats: 0 if both are of one schedule."""
+    schedule = schedule_of(run.command)
+    if schedule and schedule_of(other.command) == schedule:
+        return 0
+    if other.lineage.config == run.lineage.config:
+        return 1
+    return 2 if other.lineage.data.name == run.lineage.data.name else 3
+
+
+def _changes(store: Store, stage: StageEntry, earlier: Iterable[RunManifest], of: RunManifest) -> str:
+    for run in earlier:
+        before = run.stage(stage.name, stage.family) if run.smoke == of.smoke else None
         if before and before.cached_from == of.run_id:
             continue  # it ran at the same time and waited for this result
         if before and (old := _spec(store, before)):
             if before.key == stage.key:
-                return f"the same key as in run {run_id}: forced, or that run did not finish it"
+                return f"the same key as in run {run.run_id}: forced, or that run did not finish it"
             return "; ".join(difference(old, _spec(store, stage)))
     return "never done before"
 
@@ -212,8 +266,10 @@ def next_command(run: RunManifest) -> str:
     if run.kind == "sweep" or not run.results:
         return "atelier report serve" if run.report else ""
     blessed = {judgement.model.family for judgement in run.gate if judgement.word == BLESSED}
-    best = next((result for result in run.results if result.family in blessed), run.results[0])
-    family, task = best.family, TASKS[best.task]
+    candidates = [result for result in run.results if result.family in blessed] or run.results
+    alike = [result for result in candidates if result.task == candidates[0].task]
+    family = best_of({result.family: result.metrics for result in alike}) or alike[0].family
+    task = TASKS[alike[0].task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"
 

@@ -21,6 +21,7 @@ from components.store import Store
 from components.store.errors import unless_torn
 
 RUNS = 20  # that are looked through, the newest first
+LISTED = 4  # stages that are named, of those of which nothing is known
 JUDGING = (
     "evaluate",
     "ablation",
@@ -129,6 +130,7 @@ class Forecast:
     rest: float
     unknown: list[str]  # titles of stages without an earlier result
     elapsed: float  # seconds from start to end, with families side by side
+    stages: int  # how many would run
     smoke: bool = False
 
     @property
@@ -151,9 +153,14 @@ class Forecast:
             sentences.append(
                 "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples"
             )
-        if self.unknown:
-            listed = ", ".join(self.unknown[:4])
-            more = f" and {len(self.unknown) - 4} more" if len(self.unknown) > 4 else ""
+        if len(self.unknown) == self.stages > LISTED:
+            sentences.append(
+                f"unknown: how long it takes, since none of these {self.stages} stages has run in full on "
+                "this data yet"
+            )
+        elif self.unknown:
+            listed = ", ".join(self.unknown[:LISTED])
+            more = f" and {len(self.unknown) - LISTED} more" if len(self.unknown) > LISTED else ""
             sentences.append(f"unknown: {listed}{more}, which never ran on this data")
         return sentences
 
@@ -183,12 +190,17 @@ def forecast(
     total, alone = sum(of_stage.values()), of_family.pop("", 0.0)
     longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
     unknown = [title for title, seconds in rows if seconds is None]
-    return Forecast(training, judging, total - training - judging, unknown, alone + longest + overhead, smoke)
+    elapsed = alone + longest + overhead
+    return Forecast(training, judging, total - training - judging, unknown, elapsed, len(rows), smoke)
 
 
-def disk(taken: int) -> list[str]:
-    """Return a sentence on the bytes that stages take; none if nothing is known."""
-    return [f"about {size(taken)} in the store, as earlier results take"] if taken else []
+def disk(taken: int, *, partial: bool = False) -> list[str]:
+    """Return a sentence on the bytes that stages take; none if nothing is known.
+
+    With `partial`, some of the stages have no earlier result.
+    """
+    least = "at least" if partial else "about"
+    return [f"{least} {size(taken)} in the store, as earlier results take"] if taken else []
 
 
 def minutes(seconds: float) -> str:

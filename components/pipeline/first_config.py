@@ -20,7 +20,7 @@ from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
 from components.extractors.small import LEAST_STEPS, default_steps
-from components.families.catalogue import ablations, card_for, conditions, config_of
+from components.families.catalogue import ablations, card_for, conditions, config_of, encodes
 from components.families.starters import Starter
 from components.pipeline.ablation import evaluations
 from components.pipeline.proportion import WEIGHTS
@@ -189,15 +189,43 @@ def fitted(
         if len(enough) < number:
             continue
         chosen = enough[:number]
-        better = trainings[: trainings.index(chosen[-1])]
-        slow = {t.candidate.starter.family: too_slow(t, number, cores) for t in better if t not in enough}
+        others = left_out(trainings, chosen, minutes, cores)
         judging = fitted_judging(data, [t.candidate for t in chosen], minutes * 60, cores, classifier)
-        return FirstConfig(data, minutes, cores, chosen, judging, {**(refused or {}), **slow})
+        return FirstConfig(data, minutes, cores, chosen, judging, {**(refused or {}), **others})
     needed, quickest = min((needed_minutes(c, 1, cores), c.rates.step) for c in candidates)
     raise InputError(
         f"--minutes {minutes:g} is too short for {data.name} on this machine: the fastest family that suits "
         f"it takes {quickest:.2g} s a step; give at least --minutes {needed}, or prepare smaller images"
     )
+
+
+def left_out(
+    trainings: Sequence[Training], chosen: Sequence[Training], minutes: float, cores: int
+) -> dict[str, str]:
+    """Return why each family that suits the data is not chosen, and what would add it; the best first."""
+    reasons = {}
+    number, last = len(chosen), trainings.index(chosen[-1])
+    for place, training in enumerate(trainings):
+        starter = training.candidate.starter
+        if training in chosen:
+            continue
+        if place < last:  # else it would be chosen
+            reasons[starter.family] = too_slow(training, number, cores)
+        else:
+            most = f"a first config has {FAMILIES} families at most"
+            if number < FAMILIES:
+                most = f"{minutes:g} minutes suffice for no more families"
+            reasons[starter.family] = f"{most}, and those chosen come before it; {to_add(training)}"
+    return reasons
+
+
+def to_add(training: Training) -> str:
+    """Return what adds a family to the config, and what for, if it can do what those that draw cannot."""
+    starter = training.candidate.starter
+    train = {"steps": max(training.steps, starter.least_steps), **starter.settings.get("train", {})}
+    block = _flow({**starter.config, "train": train})
+    use = "for `atelier anomaly`, " if encodes(starter.family) else ""
+    return f"{use}add `{starter.family}: {block}` to its families"
 
 
 def too_slow(training: Training, families: int, cores: int) -> str:

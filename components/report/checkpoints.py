@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from components.evaluation.comparability import difference
 from components.records.evaluation import Checkpoint, Evaluation, MetricResult
@@ -50,17 +50,29 @@ class Choice(NamedTuple):
     averages: str | None
 
 
-def checkpoints(results: Sequence[FamilyResult]) -> list[Choice]:
-    """Return a row per family that has checkpoints."""
+def checkpoints(results: Sequence[FamilyResult], families: Mapping[str, Any] | None = None) -> list[Choice]:
+    """Return a row per family that has checkpoints; `families` has the settings of each."""
     rows = []
     for group in leaderboard.by_task(results).values():
         name = next(iter(leaderboard.metric_names([result.metrics for result in group])), "")
-        rows += [_choice(result, name) for result in group if result.checkpoints]
+        rows += [
+            _choice(result, name, keeps_last(result, (families or {}).get(result.family)))
+            for result in group
+            if result.checkpoints
+        ]
     return rows
 
 
-def _choice(result: FamilyResult, name: str) -> Choice:
+def keeps_last(result: Evaluation, settings: object) -> bool:
+    """Return whether the last weights are kept since the config says so, whichever are the best."""
+    train = settings.get("train") if isinstance(settings, Mapping) else None
+    asked = isinstance(train, Mapping) and train.get("select") == "last"
+    return result.kept == "last" and (asked or "best" in result.checkpoints)
+
+
+def _choice(result: FamilyResult, name: str, last_asked: bool) -> Choice:
     best, last = (result.checkpoints.get(which) for which in ("best", "last"))
+    by = selected_by(result.selected_by)
     first, second = (checkpoint and checkpoint.metrics.get(name) for checkpoint in (best, last))
     return Choice(
         result.family,
@@ -69,7 +81,7 @@ def _choice(result: FamilyResult, name: str) -> Choice:
         _score(best, name, "is the last" if result.selected_by else "none selected"),
         _score(last, name, formatting.NONE),
         difference(first, second) if first and second else None,
-        selected_by(result.selected_by),
+        f"the config (train.select: last); best: {by}" if last_asked and result.selected_by else by,
         averages(result.averages),
     )
 

@@ -192,7 +192,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "verdict": verdict(run, results, swept),
         "sweeps": swept,
         "groups": leaderboard.groups(results),
-        "checkpoints": checkpoints.checkpoints(results),
+        "checkpoints": checkpoints.checkpoints(results, run.lineage.families),
         "classes": checkpoints.classes(results),
         "verdicts": gate.verdicts(run),
         "histories": gate.histories(store, run),

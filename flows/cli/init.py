@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import progress_shown, say, say_next
+from flows.cli.shared import counted, progress_shown, say, say_next
 
 BUSY = 0.25  # of the cores, from which on it is said that others use them
 
@@ -57,7 +57,7 @@ def init(
             f"other programs use {busy:.1f} of {resources.cores()} cores, and steps are measured as slow as "
             "they are now: use --replace when the machine is quiet"
         )
-    say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
+    say(f"measuring {counted(len(starters), 'family', 'families')}, about {10 * len(starters)} seconds ...")
     with progress_shown("measure"):
         candidates = first_config.measured(starters, card, folder, device)
         classifier = measure_classifier(folder)

@@ -241,7 +241,10 @@ def serve_report(*, port: int = 8000, store: StoreURL = STORE) -> None:
 
     opened = open_named_store(store)
     if not opened.exists("index.html"):
-        say(f"no pages in {opened.url} yet: runs write them, and so does atelier report build")
+        say(
+            f"no pages in {opened.url} yet: a run writes its page once a training has samples, and atelier "
+            "report build writes it at once"
+        )
     report.serve(opened, port)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -325,11 +326,23 @@ def scoring_model(run: str, family: str | None, store: str) -> tuple[Path, str, 
         if scoring := first_that_scores(manifest, opened):
             return opened.local_copy(manifest.models[scoring]), scoring, manifest
     of = f"run {named_run.run_id}" if named_run else f"no run in {opened.url}"
-    data = next((manifest.lineage.data.name for manifest in manifests), "NAME")
     raise InputError(
-        f"{of} has {'no' if named_run else 'a'} model that encodes images, which the scores need; train one: "
-        f"`atelier run --only autoencoder --set data.name={data}`, then name its run, or leave out --run"
+        f"{of} has {'no' if named_run else 'a'} model that encodes images, which the scores need; "
+        f"{training_one(manifests, opened)}, then name its run, or leave out --run"
     )
+
+
+def training_one(manifests: Sequence[RunManifest], store: Store) -> str:
+    """Return what to do where none of these runs, the newest first, has a model that can score images."""
+    from flows.addition import encoder, to_add
+
+    family = encoder()
+    full = [manifest for manifest in manifests if not manifest.smoke]
+    if not manifests:
+        return f"train one: `atelier run --only {family} --set data.name=NAME`"
+    like = (full or manifests)[0]
+    kept = "the data" if like.smoke else "data, config and extractor"
+    return f"train one: `{to_add(family, like, store)}`, which keeps {kept} of run {like.run_id}"
 
 
 def runs_with_models(store: Store) -> list[RunManifest]:

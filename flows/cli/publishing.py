@@ -15,7 +15,16 @@ from components.common.progress import report
 from components.registry.runs import find_run
 from components.store import Store
 from components.store.lease import lease
-from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, progress_shown, say, say_next
+from flows.cli.shared import (
+    STORE,
+    AsJSON,
+    StoreURL,
+    counted,
+    open_named_store,
+    progress_shown,
+    say,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from components.publishing.verify import Verified
@@ -70,7 +79,7 @@ def publish(
         )
     for note in notes:
         say(note)
-    say(f"{len(files):,} files of {len(manifest.models)} models and the page in {place.url}")
+    say(f"{len(files):,} files of {counted(len(manifest.models), 'model')} and the page in {place.url}")
     print(place.url)
     say_next(f"atelier verify {quote(place.url)}")
 

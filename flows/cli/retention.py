@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
+    counted,
     open_named_store,
     print_table,
     progress_shown,
@@ -70,11 +72,11 @@ def gc(
     rows += [("keep", stays.path, size(stays.bytes), stays.why) for stays in surveyed.staying]
     if rows:
         print_table(("", "path", "size", "because"), rows)
-    freed = f"{size(surveyed.bytes)} in {len(surveyed.items)} places"
+    freed = f"{size(surveyed.bytes)} in {counted(len(surveyed.items), 'place')}"
     print(f"freed {freed}" if apply else f"would free {freed}")
     for line in staying(opened, surveyed, days):
         print(line)
-    say(beside(opened.url))
+    say(beside(opened))
     if surveyed.running:
         say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
     elif not apply and surveyed.items:
@@ -100,13 +102,23 @@ def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
             options[why] = f"{named[0]} needs it" if named else f"--run {run[1]} frees what only it refers to"
         lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
     if others := totals.most_common()[REASONS:]:
-        lines.append(f"stays: {size(sum(n for _, n in others))}: {len(others)} other reasons, listed above")
+        more = counted(len(others), "other reason")
+        lines.append(f"stays: {size(sum(n for _, n in others))}: {more}, listed above")
     return lines
 
 
-def beside(store: str) -> str:
-    """Return what else takes space in the project, and is not removed by `atelier gc`."""
+def beside(store: Store) -> str:
+    """Return what else takes space in the project and in its store, and is not removed by `atelier gc`."""
     folders = {f"{name}/": str(home() / name) for name in ("data", ".atelier", "published")}
-    taken = {name: sum(Store(at).sizes().values()) for name, at in folders.items() if at != store}
-    sizes = ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in taken.items() if bytes_)
-    return f"beside the store, not removed by gc: {sizes or 'nothing'}"
+    others = {name: Store(at) for name, at in folders.items() if at != store.url}
+    places = [f"beside the store {taken}"] if (taken := sizes_of(others)) else []
+    if store.is_local:  # to list another may take long
+        published = sizes_of({"published/": store.child("published")})
+        places += [f"in the store {published}"] if published else []
+    return f"not removed by gc: {'; '.join(places) or 'nothing beside the store'}"
+
+
+def sizes_of(folders: Mapping[str, Store]) -> str:
+    """Return the names and sizes of folders that are not empty."""
+    taken = {name: sum(folder.sizes().values()) for name, folder in folders.items()}
+    return ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in taken.items() if bytes_)

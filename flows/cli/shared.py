@@ -134,6 +134,11 @@ def open_named_store(url: str) -> Store:
     return open_store(url, home())
 
 
+def counted(number: int, noun: str, several: str = "") -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
     """Print rows of the same fields as JSON or as a table."""
     if as_json:

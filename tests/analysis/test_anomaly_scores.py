@@ -322,4 +322,9 @@ def test_a_run_without_encoders_scores_nothing(
     for option, whose in (([], f"no run in {run} has a"), (["--run", "r1"], "run r1 has no")):
         code, _, err = call(capsys, str(tmp_path), "--store", run, *option)
         assert code == 2 and f"{whose} model that encodes images" in err
-        assert "train one: `atelier run --only autoencoder --set data.name=" in err
+        assert "train one: `atelier run " in err and "of run r1, then name its run" in err
+    store.write_json("runs/r1/run.json", record | {"stages": []})
+    assert (
+        "train one: `atelier run --only vae --set data.name=NAME`"
+        in call(capsys, str(tmp_path), "--store", run)[2]
+    )

@@ -42,6 +42,7 @@ def training(tmp_path: Path) -> Iterator[tuple[run.Run, Spec, Store]]:
     board = ProgressDisplay(Console(file=io.StringIO(), width=200))
     made = run.Run("r", None, store, Record(store, RunManifest(run_id="r"), Mock()), board)  # type: ignore[arg-type]
     yield made, Spec("train", {}, {}, family="dcgan"), store.child("attempt")
+    made.live_page.stop()
     made.record.finish("done")
     del run.RUNS["r"]
 
@@ -165,6 +166,24 @@ def test_a_page_that_cannot_be_built_does_not_fail_the_run(
     monkeypatch.setattr(run.report, "build_run", lambda *_: {}["x"])
     made.show()
     assert "the page could not be built: KeyError: 'x'" in said(made)[0]
+
+
+def test_a_training_under_way_has_a_page_as_soon_as_it_has_samples(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    monkeypatch.setattr(made, "_rates", lambda *_: {})
+    page = "runs/r/report/index.html"
+    made.record.stage(spec, "running")
+    made._look(spec, attempt, run.Seen(initial=True))
+    made.live_page.stop()
+    assert not made.store.exists(page)
+    made.live_page = run.LivePage(made.build_page)
+    attempt.write_json("progress.json", {"step": 1, "steps": 12, "time": 0.0, "values": {}})
+    made._look(spec, attempt, run.Seen(initial=True))
+    made.live_page.stop()
+    assert "Still running: 0 of 1 families evaluated" in made.store.read_text(page)
+    assert made.store.exists("index.html") and made.record.manifest.report == page
 
 
 def test_an_error_is_recorded_without_secrets(training: tuple[run.Run, Spec, Store]) -> None:

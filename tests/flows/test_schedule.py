@@ -111,3 +111,14 @@ def test_a_config_with_a_sweep_is_swept(home: Path) -> None:
     swept = schedule.experiment_of("configs/sweeps/dcgan.yaml", ["sweep.trials=2"])
     assert swept.sweep and swept.sweep.trials == 2
     assert list(schedule.experiment_of(CONFIG, [], ["vae"]).families) == ["vae"]
+
+
+def test_every_date_is_a_line_on_the_terminal(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending("done", monkeypatch)
+    schedule.scheduled.fn(CONFIG)
+    assert " UTC ran: run 20260101-000000-aaaa is done; stages computed: 1\n" in capsys.readouterr().err
+    monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: "20260101-000000-bbbb")
+    schedule.scheduled.fn(CONFIG)
+    assert capsys.readouterr().err.endswith(" UTC unchanged\n")

@@ -64,4 +64,5 @@ def test_of_two_dates_one_works_and_without_new_data_it_computes_nothing(
         assert not row["active"], "a schedule that nobody serves is paused"
         deployments.remove("served")
     entry = schedules.history(store, "served")[-1]
+    assert " UTC unchanged; next " in said, "each date is a line"
     assert (entry.outcome, entry.run_id) == ("unchanged", "run1") and entry.due and entry.flow_run

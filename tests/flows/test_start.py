@@ -15,6 +15,7 @@ from components.common.errors import InputError, RunError
 from components.records.run import Overhead, RunManifest, StageEntry
 from components.store.errors import Unreachable
 from flows import record, setup, start
+from flows.run import RUNS
 from flows.start import overhead
 from tests.flows.test_setup import QUICKSTART
 
@@ -99,3 +100,17 @@ def test_a_machine_that_cannot_do_a_run_leaves_no_record_of_it(
     with pytest.raises(InputError, match=where):
         start.start(setup.experiment(QUICKSTART, changes))
     assert not list(tmp_path.glob("store/runs/*"))
+
+
+def test_a_run_names_its_page_at_its_start_and_an_interruption_ends_what_it_shows(
+    fails: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(experiment: object, run_id: str, **_: object) -> str:
+        RUNS[run_id].show()
+        raise KeyboardInterrupt
+
+    store = fails(interrupted, KeyboardInterrupt, "")
+    manifest = json.loads(next(store.glob("runs/*/run.json")).read_text())
+    assert f"page: {store / manifest['report']}, from the first samples on" in capsys.readouterr().err
+    page = (store / manifest["report"]).read_text()
+    assert "The run was interrupted" in page and "Still running" not in page

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from components.records.evaluation import ExternalEvaluation, MetricResult
-from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest, StageEntry
 from components.stages.spec import Spec
 from components.store import Store
 from flows import views
@@ -49,3 +51,68 @@ def test_a_smoke_run_is_compared_with_smoke_runs_and_no_other_is(tmp_path: Path)
     reasons = [views.explanation(store, run)[0][2] for run in runs]
     assert reasons[:2] == ["never done before", "never done before"]
     assert reasons[2:] == ["settings.steps: 100 -> 200", "settings.steps: 7 -> 8"]
+
+
+def stored_run(store: Store, run_id: str, command: str, *, lr: float, data: str) -> RunManifest:
+    """A run of dcgan whose training has been computed."""
+    spec = Spec("train", {"lr": lr}, {}, family="dcgan", data=data)
+    store.write_json(f"{spec.uri}/spec.json", spec.canonical())
+    stage = StageEntry(name="train", family="dcgan", key=spec.key, uri=spec.uri, state="ran")
+    lineage = Lineage(
+        data=DataLineage(name="shelf", version=data), config={"families": {"dcgan": {"lr": lr}}}
+    )
+    run = RunManifest(run_id=run_id, command=command, stages=[stage], lineage=lineage)
+    store.write_json(f"runs/{run_id}/run.json", run.to_json())
+    return run
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["scheduled nightly: nightly.yaml", "scheduled hourly: nightly.yaml", "atelier run nightly.yaml"],
+)
+def test_a_run_is_compared_with_what_it_repeats_not_with_a_trial_by_hand(
+    command: str, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path))
+    stored_run(store, "1", "scheduled nightly: nightly.yaml", lr=0.001, data="v1")
+    stored_run(store, "2", "atelier run nightly.yaml --set families.dcgan.lr=5e-4", lr=0.0005, data="v1")
+    run = stored_run(store, "3", command, lr=0.001, data="v2")
+    assert views.explanation(store, run) == [("train dcgan", "ran", 'data: "v1" -> "v2"')]
+
+
+def test_a_schedule_whose_settings_changed_is_compared_with_its_last_run(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    stored_run(store, "1", "atelier run nightly.yaml", lr=0.002, data="v1")
+    stored_run(store, "2", "scheduled nightly: nightly.yaml", lr=0.001, data="v1")
+    run = stored_run(store, "3", "scheduled nightly: nightly.yaml", lr=0.002, data="v2")
+    assert views.explanation(store, run)[0][2] == 'data: "v1" -> "v2"; settings.lr: 0.001 -> 0.002'
+
+
+def test_a_plan_says_that_the_data_has_another_version_and_since_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path))
+    plan: Any = SimpleNamespace(version="v2" * 10, card=SimpleNamespace(name="shelf"))
+    rows = [{"version": "v2" * 10, "when": "2026-11-30T22:05:00+01:00"}]
+    monkeypatch.setattr(views.pins, "versions", lambda *_: rows)
+    assert views.data_changed(plan, store) == []
+    stored_run(store, "1", "atelier run", lr=0.001, data="v1" * 10)
+    assert views.data_changed(plan, store) == [
+        "data set shelf is at another version than in its newest run: v2v2v2v2v2, since 2026-11-30 21:05 "
+        "UTC; run 1 had v1v1v1v1v1"
+    ]
+    stored_run(store, "2", "atelier run", lr=0.001, data="v2" * 10)
+    assert views.data_changed(plan, store) == []
+
+
+def test_the_best_result_is_what_to_look_at_next_where_nothing_is_blessed() -> None:
+    def result(family: str, value: float, **changes: Any) -> FamilyResult:
+        metric = MetricResult(value=value, n=35, note="35 images are few", **changes)
+        return FamilyResult(family=family, task="generate", metrics={"kid": metric})
+
+    results = [result("dcgan", 0.3), result("diffusion", 0.1), FamilyResult(family="autoencoder", task="x")]
+    run = RunManifest(run_id="r", results=results)
+    assert "atelier sample r diffusion -n 16" in views.next_command(run)
+    results[0] = result("dcgan", 0.3, comparability="another")
+    run = RunManifest(run_id="r", results=results)
+    assert "atelier sample r dcgan" in views.next_command(run), "values that do not compare"

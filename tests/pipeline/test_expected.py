@@ -95,6 +95,7 @@ def test_the_space_that_earlier_results_take_is_counted(
     store.write_bytes(f"{estimates.earlier['train', 'vae'].uri}/attempts/1/model/weights", bytes(3_000_000))
     assert 3_000_000 < estimates.bytes(specs) < 3_010_000, "that of the gan is not known"
     assert disk(3_000_000) == ["about 3.0 MB in the store, as earlier results take"] and disk(0) == []
+    assert disk(3_000_000, partial=True) == ["at least 3.0 MB in the store, as earlier results take"]
     monkeypatch.setattr(Store, "is_local", False)
     assert Estimates(PLAN, store).bytes(specs) == 0, "which would take a listing of much"
 
@@ -110,8 +111,12 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
     assert len(forecast(rows, smoke=True).sentences) == 1, "its settings are not those of the config"
     unknown = [(f"train {i}", None) for i in range(6)]
     assert forecast(unknown).sentences == [
-        "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data"
+        "unknown: how long it takes, since none of these 6 stages has run in full on this data yet"
     ]
+    assert forecast([("reference", 6.0), *unknown]).sentences[-1] == (
+        "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data"
+    )
+    assert forecast(unknown[:2]).sentences == ["unknown: train 0, train 1, which never ran on this data"]
     assert forecast([]).sentences == []
     partly, _ = forecast([("reference", 60.0), ("train vae", None)]).sentences
     assert partly == (

@@ -65,7 +65,30 @@ def test_two_families_with_enough_steps_are_better_than_three_without() -> None:
     costs = candidates((0.17, 0.05), (0.7, 0.001), (0.7, 0.001), (0.15, 0.001))
     config = fitted(DATA, costs, 8, 2, CLASSIFIER)
     chosen = {training.candidate.starter.family: training.steps for training in config.trainings}
-    assert list(chosen) == ["diffusion", "r3gan"] and chosen["diffusion"] >= 1000 and not config.refused
+    assert list(chosen) == ["diffusion", "r3gan"] and chosen["diffusion"] >= 1000
+    assert list(config.refused) == ["dcgan", "vae"]
+    assert config.refused["dcgan"].startswith("8 minutes suffice for no more families, and ")
+
+
+def test_every_family_that_suits_is_chosen_or_left_out_with_a_reason_and_what_adds_it(
+    tmp_path: Path, home: Path
+) -> None:
+    config = fitted(DATA, candidates(*[(0.01, 0.001)] * 4), 20, 2, CLASSIFIER)
+    assert [training.candidate.starter.family for training in config.trainings] == [
+        "diffusion",
+        "r3gan",
+        "dcgan",
+    ]
+    start = (
+        "a first config has 3 families at most, and those chosen come before it; for `atelier anomaly`, "
+        "add `vae: "
+    )
+    assert list(config.refused) == ["vae"] and config.refused["vae"].startswith(start)
+    text, block = written(config, "m", "init", "x.yaml"), config.refused["vae"].split("`")[3]
+    path = tmp_path / "x.yaml"
+    path.write_text(text.replace("families:\n", f"families:\n  {block}\n"))
+    added = setup.experiment(path, []).training("vae")
+    assert added.schedule == "cosine" and added.steps >= 300 and f"# Left out: vae: {start[:20]}" in text
 
 
 def test_steps_too_few_for_recognisable_pictures_are_said_with_what_would_do() -> None:

@@ -531,6 +531,20 @@ def test_best_and_last_stand_side_by_side(store, runs):
     )
 
 
+def test_a_config_that_keeps_the_last_is_named_and_not_what_would_be_best():
+    result = fixture.result("dcgan", 14.2)
+    said = (
+        "the config (train.select: last); best: lowest Fréchet distance on 500 images of the validation split"
+    )
+    assert checkpoints.checkpoints([result])[0].selected_by == said.partition("best: ")[2]
+    result.kept = "last"
+    assert checkpoints.checkpoints([result])[0].selected_by == said, "two are stored, and the last is kept"
+    del result.checkpoints["best"]
+    assert "select" not in checkpoints.checkpoints([result])[0].selected_by
+    settings = {"dcgan": {"train": {"select": "last"}}}
+    assert checkpoints.checkpoints([result], settings)[0].selected_by == said
+
+
 def test_weights_that_are_not_selected_may_be_not_evaluated():
     result = fixture.result("dcgan", 14.2)
     result.checkpoints["last"] = Checkpoint(step=1000)

@@ -22,7 +22,7 @@ def test_a_run_is_published_elsewhere_and_verified(
     store, _ = published_run(tmp_path, digits)
     there = tmp_path / "there"
     code, out, err = call(capsys, "publish", RUN, "--to", str(there), "--store", store.url)
-    assert code == 0 and out.strip() == str(there / RUN) and "files of 1 models and the page" in err
+    assert code == 0 and out.strip() == str(there / RUN) and "files of 1 model and the page" in err
     code, out, err = call(capsys, "verify", str(there / RUN))
     assert code == 0 and "all files are as published" in out and "bit for bit" in out
     assert f"next: atelier sample {there / RUN / 'models/cgan'} -n 16 -o samples.png" in err

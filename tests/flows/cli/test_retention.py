@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from components.retention.survey import Kept, Survey
 from components.store import Store
+from flows.cli.retention import REASONS, staying
 from tests.flows.cli.test_app import call
 from tests.retention.stores import made, recorded, spec
 
@@ -28,7 +30,7 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
     _, out, err = call(capsys, *command)
     assert "would free 0 B in 0 places" in out and "next: --run ID removes a run" in err
     assert ": run r1; --run r1 frees what only it refers to" in out and "--days" not in err
-    assert "beside the store, not removed by gc: " in err
+    assert "not removed by gc: " in err and "in the store published" not in err
     store.write_json("registry/digits/generate/champions/1.json", {"run_id": "r1"})
     _, out, _ = call(capsys, *command)  # which --run would refuse
     assert ": run r1; champion 1 of digits/generate needs it" in out and "--run r1" not in out
@@ -49,6 +51,8 @@ def test_a_run_is_removed_with_what_only_it_refers_to(
     code, shown, err = call(capsys, *command)
     assert code == 0 and "only run r2 refers to it" in shown and "what is published stays" in err
     assert store.exists("runs/r2/run.json")
+    store.write_bytes("published/r2/page.html", bytes(2_000_000))
+    assert "in the store published/ 2.0 MB" in call(capsys, *command)[2]
     code, _, _ = call(capsys, *command, "--apply")
     assert code == 0 and not store.exists("runs/r2") and not store.exists(spec("own").uri)
     assert store.exists(spec("shared").uri) and store.exists(spec("new").uri), "which is not a week old"
@@ -67,3 +71,11 @@ def test_the_run_of_a_champion_stays(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "gc", "--days=-1", "--store", str(tmp_path))
     assert code == 2 and "--days -1 is not possible; accepted: 0 or more" in err
+
+
+def test_the_sixth_reason_is_one_other(tmp_path: Path) -> None:
+    stays = [Kept(f"store/{i}", 1000, f"reason {i}") for i in range(REASONS + 1)]
+    lines = staying(Store(str(tmp_path)), Survey(staying=stays), 7.0)
+    assert len(lines) == REASONS + 1 and lines[-1] == "stays: 1.0 kB: 1 other reason, listed above"
+    more = Survey(staying=[*stays, Kept("store/x", 1000, "reason x")])
+    assert staying(Store(str(tmp_path)), more, 7.0)[-1] == "stays: 2.0 kB: 2 other reasons, listed above"

@@ -1,0 +1,28 @@
+"""The value by which the terminal calls a result the best; pages and champions follow stricter rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.common.errors import InputError
+from components.evaluation.comparability import ranked
+from components.evaluation.ranking import DISTANCES, OTHERS
+from components.records.evaluation import MetricResult, Metrics
+
+
+def ranking_value(metrics: Mapping[str, MetricResult]) -> tuple[str, MetricResult] | None:
+    """Return the metric that ranks and its value, even one with a note; None if there is none that does."""
+    named = [name for name in (*DISTANCES, *OTHERS) if name in metrics]
+    if not named:
+        return None
+    name = next((name for name in named if not metrics[name].note), named[-1])
+    return name, metrics[name]
+
+
+def best_of(results: Mapping[str, Metrics]) -> str | None:
+    """Return the owner of the best value; None if there is no value, or the values do not compare."""
+    values = {owner: found[1] for owner, metrics in results.items() if (found := ranking_value(metrics))}
+    try:
+        return next(iter(ranked(values)), None)
+    except InputError:
+        return None
