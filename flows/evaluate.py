@@ -59,13 +59,13 @@ def judge_of_runs(store: Store, name: str) -> Mapping[str, Any]:
     return {}
 
 
-def settings(changes: Sequence[str], before: Mapping[str, Any] | None = None) -> Evaluate:
-    """Return the section `evaluate` with `key=value` changes of what was `before`.
+def settings(store: Store, name: str, changes: Sequence[str]) -> Evaluate:
+    """Return the section `evaluate` as the newest full run on a data set judged, with `key=value` changes.
 
     Raises:
         InputError: an unknown key, or a value that is not accepted.
     """
-    content: Mapping[str, Any] = before or {}
+    content = judge_of_runs(store, name)
     for change in changes:
         content = loading.changed(content, change.removeprefix("evaluate."))
     try:

@@ -83,5 +83,5 @@ def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path)
         store.write_json(f"runs/{run_id}/run.json", run.to_json())
     assert evaluate.judge_of_runs(store, "digits") == {"extractor_steps": 100}
     assert evaluate.judge_of_runs(store, "unknown") == {}
-    chosen = evaluate.settings(["classifier_steps=50"], evaluate.judge_of_runs(store, "digits"))
+    chosen = evaluate.settings(store, "digits", ["classifier_steps=50"])
     assert (chosen.extractor_steps, chosen.classifier_steps) == (100, 50)
