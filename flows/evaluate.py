@@ -24,7 +24,7 @@ from components.data import local
 from components.data.card import DatasetCard
 from components.data.external import ExternalImages, read, scan_images
 from components.evaluation import comparability
-from components.evaluation.reference import check_count
+from components.evaluation.reference import check_count, other_split
 from components.evaluation.requests import EvaluationPaths
 from components.extractors.small import TRAINED
 from components.pipeline import extractor, prepare, reference
@@ -159,7 +159,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
         images = scan_images(source, session.plan.card, Path(folder))
         if images.skipped:
-            say(f"{images.told}; {len(images.paths):,} are compared")
+            say(f"{images.told}; {usable(len(images.paths), session.plan, split)}")
         if images.resized:
             pixels = session.plan.card.resolution
             say(f"{images.resized:,} images are not {pixels} pixels square: {images.preparation}")
@@ -181,6 +181,18 @@ def evaluate(
         skipped_files=images.skipped,
         metrics=metrics,
     )
+
+
+def usable(images: int, plan: Plan, split: str) -> str:
+    """Return how many images can be used, and how many of them are compared if there are fewer real ones."""
+    counts, other = plan.card.counts, other_split(split)
+    limits = {f"as many as the {name} split has": counts[name] for name in (split, other) if name in counts}
+    if most := plan.experiment.evaluate.reference_images:
+        limits["evaluate.reference_images"] = most
+    reason = min(limits, key=lambda name: limits[name])
+    if images <= limits[reason]:
+        return f"{images:,} can be used"
+    return f"{images:,} can be used, {limits[reason]:,} are compared ({reason})"
 
 
 def check(plan: Plan, images: ExternalImages) -> None:
