@@ -246,3 +246,24 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     assert seen["visits"] == "2" and "refreshes itself" in seen["note"]
     assert seen["at"].startswith("step 125") and seen["open"] == "true" and seen["top"] == "true"
     assert seen["paused"] == "true" and seen["twins"] == "true,false"
+
+
+@pytest.mark.browser
+def test_the_slider_goes_to_the_end_of_what_is_shown(browser, store, runs):
+    """The vae was sampled until step 250 only, other families until 1,000."""
+    again, done = "20261125-080000-3b5e", runs["done"]
+    shutil.copytree(store.path(f"runs/{done}"), store.path(f"runs/{again}"))
+    for step in (500, 750, 1000):
+        store.delete(f"store/train/vae1000000000000/attempts/1/samples/step-{step:07d}.webp")
+    for run_id in (done, again):
+        run = store.read_json(f"runs/{run_id}/run.json") | {"run_id": run_id}
+        store.write_json(f"runs/{run_id}/run.json", run)
+        build_run(store, run_id)
+    build_index(store)
+    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    await wait();
+    const at = () => one(".player output").textContent, family = all("#axes select")[2];
+    note("first", at()); family.value = "dcgan"; family.dispatchEvent(new Event("change")); await wait();
+    note("second", at());
+    """)  # fmt: skip
+    assert (seen["first"], seen["second"]) == ("step 250 of 250", "step 1,000 of 1,000")
