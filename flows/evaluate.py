@@ -36,6 +36,7 @@ from components.records.evaluation import ExternalEvaluation
 from components.records.run import RunManifest
 from components.registry import pins
 from components.registry.runs import read_record
+from components.report.baselines import copies
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
@@ -180,6 +181,7 @@ def evaluate(
         labelled=images.labels is not None,
         skipped_files=images.skipped,
         metrics=metrics,
+        beware=[copied] if (copied := copies(metrics)) else [],
     )
 
 
