@@ -45,7 +45,8 @@ def evaluate(
         assume_independent: treat the images as independent, unselected samples; their metrics then compare
             with those of runs.
         store: a folder, relative to the project's, or any fsspec URL.
-        settings: of the section `evaluate` of a config, such as extractor="inception".
+        settings: of the section `evaluate` of a config, such as extractor="inception"; the others that decide
+            whether values compare are those of the newest full run on the data, as on the command line.
 
     Returns:
         The evaluation; `metrics` has value, interval and real baseline of each metric by name, and
@@ -60,12 +61,14 @@ def evaluate(
         environment.prepare()  # before Prefect is imported
         from flows import evaluate as flow
 
+    opened = open_store(store, home())
+    changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
     with _folder(images) as folder:
         return flow.evaluate(
             folder,
             data,
-            open_store(store, home()),
-            flow.settings([f"{name}={json.dumps(value)}" for name, value in settings.items()]),
+            opened,
+            flow.settings(opened, data, changes),
             split=split,
             revision=revision,
             independent=assume_independent,

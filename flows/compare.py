@@ -8,7 +8,9 @@ from typing import Any
 
 from components.evaluation.comparability import difference
 from components.records.evaluation import MetricResult
-from components.records.run import RunManifest, flat
+from components.records.run import FamilyResult, RunManifest, flat
+from components.report.baselines import unlike_real
+from components.report.leaderboard import metric_names
 
 MISSING = "-"
 
@@ -49,15 +51,46 @@ def origin(run: RunManifest) -> dict[str, str | bool]:
     }
 
 
-def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[Row]:
-    """Yield the metrics of families that both runs have, with the reason where two values do not compare."""
+@dataclass(frozen=True)
+class MetricRow(Row):
+    """A metric of two runs, with the note on either value if it is doubtful."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """A family of a run whose samples are not near real images, and why."""
+
+    run_id: str
+    family: str
+    why: str
+
+
+def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[MetricRow]:
+    """Yield the metrics of families that both runs have, those of a family by rank.
+
+    Each says why two values do not compare.
+    """
+    for a, b in _families(first, second):
+        for name in metric_names([a.metrics, b.metrics]):
+            ours, others = a.metrics.get(name), b.metrics.get(name)
+            if ours and others:
+                note = ours.note or others.note or ""
+                yield MetricRow(f"{a.family} {name}", ours.value, others.value, why_not(ours, others), note)
+
+
+def unlike_real_images(first: RunManifest, second: RunManifest) -> Iterator[Unlike]:
+    """Yield which of the families that both runs have are not near real images."""
+    for pair in _families(first, second):
+        for run, result in zip((first, second), pair, strict=True):
+            if why := unlike_real(result):
+                yield Unlike(run.run_id, result.family, why)
+
+
+def _families(first: RunManifest, second: RunManifest) -> Iterator[tuple[FamilyResult, FamilyResult]]:
     others = {result.family: result for result in second.results}
-    for result in first.results:
-        other = others.get(result.family)
-        for name in result.metrics if other else ():
-            a, b = result.metrics[name], other.metrics.get(name) if other else None
-            if b is not None:
-                yield Row(f"{result.family} {name}", a.value, b.value, why_not(a, b))
+    return ((result, others[result.family]) for result in first.results if result.family in others)
 
 
 def why_not(a: MetricResult, b: MetricResult) -> str:

@@ -24,7 +24,7 @@ from components.data import local
 from components.data.card import DatasetCard
 from components.data.external import ExternalImages, read, scan_images
 from components.evaluation import comparability
-from components.evaluation.reference import check_count
+from components.evaluation.reference import check_count, other_split
 from components.evaluation.requests import EvaluationPaths
 from components.extractors.small import TRAINED
 from components.pipeline import extractor, prepare, reference
@@ -36,6 +36,7 @@ from components.records.evaluation import ExternalEvaluation
 from components.records.run import RunManifest
 from components.registry import pins
 from components.registry.runs import read_record
+from components.report.baselines import copies
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
@@ -59,13 +60,13 @@ def judge_of_runs(store: Store, name: str) -> Mapping[str, Any]:
     return {}
 
 
-def settings(changes: Sequence[str], before: Mapping[str, Any] | None = None) -> Evaluate:
-    """Return the section `evaluate` with `key=value` changes of what was `before`.
+def settings(store: Store, name: str, changes: Sequence[str]) -> Evaluate:
+    """Return the section `evaluate` as the newest full run on a data set judged, with `key=value` changes.
 
     Raises:
         InputError: an unknown key, or a value that is not accepted.
     """
-    content: Mapping[str, Any] = before or {}
+    content = judge_of_runs(store, name)
     for change in changes:
         content = loading.changed(content, change.removeprefix("evaluate."))
     try:
@@ -159,7 +160,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
         images = scan_images(source, session.plan.card, Path(folder))
         if images.skipped:
-            say(f"{images.told}; {len(images.paths):,} are compared")
+            say(f"{images.told}; {usable(len(images.paths), session.plan, split)}")
         if images.resized:
             pixels = session.plan.card.resolution
             say(f"{images.resized:,} images are not {pixels} pixels square: {images.preparation}")
@@ -180,7 +181,20 @@ def evaluate(
         labelled=images.labels is not None,
         skipped_files=images.skipped,
         metrics=metrics,
+        beware=[copied] if (copied := copies(metrics)) else [],
     )
+
+
+def usable(images: int, plan: Plan, split: str) -> str:
+    """Return how many images can be used, and how many of them are compared if there are fewer real ones."""
+    counts, other = plan.card.counts, other_split(split)
+    limits = {f"as many as the {name} split has": counts[name] for name in (split, other) if name in counts}
+    if most := plan.experiment.evaluate.reference_images:
+        limits["evaluate.reference_images"] = most
+    reason = min(limits, key=lambda name: limits[name])
+    if images <= limits[reason]:
+        return f"{images:,} can be used"
+    return f"{images:,} can be used, {limits[reason]:,} are compared ({reason})"
 
 
 def check(plan: Plan, images: ExternalImages) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.common.errors import InputError
+from components.common.ranking import ranking_metric
 from components.evaluation.comparability import ranked
-from components.evaluation.ranking import DISTANCES, OTHERS
 from components.records.evaluation import MetricResult, Metrics
 
 
 def ranking_value(metrics: Mapping[str, MetricResult]) -> tuple[str, MetricResult] | None:
     """Return the metric that ranks and its value, even one with a note; None if there is none that does."""
-    named = [name for name in (*DISTANCES, *OTHERS) if name in metrics]
-    if not named:
-        return None
-    name = next((name for name in named if not metrics[name].note), named[-1])
-    return name, metrics[name]
+    name = ranking_metric([metrics])
+    return (name, metrics[name]) if name else None
 
 
 def best_of(results: Mapping[str, Metrics]) -> str | None:

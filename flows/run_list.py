@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.evaluation.ranking import rank_by
+from components.common.ranking import ranking_metric
 from components.records.gate import PENDING
 from components.records.run import RunManifest, RunSummary, StageEntry
 from components.registry.champions import pending
@@ -96,14 +96,12 @@ def best(run: RunSummary) -> str | None:
 
     ranked = []
     for result in run.results:
-        try:
-            name = rank_by(result.metrics)
-        except StopIteration:  # no metric of it ranks
-            continue
-        value = result.metrics[name].value
-        if value is not None:
+        name = ranking_metric([other.metrics for other in run.results if other.task == result.task])
+        if metric := result.metrics.get(name):
             unlike = " (not near real images)" if unlike_real(result) else ""
-            ranked.append((unlike, value, f"{result.family} {name.replace('_', ' ')} {value:.4g}{unlike}"))
+            note = f" ({metric.note})" if metric.note else ""
+            shown = f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}{note}{unlike}"
+            ranked.append((unlike, metric.value, shown))
     return min(ranked)[-1] if ranked else None
 
 

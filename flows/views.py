@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from components.cluster import resources
 from components.common.paths import home
+from components.common.ranking import first_to_last, ranking_metric
 from components.config.experiment import Experiment
 from components.data.versioning import pins
 from components.families.tasks import TASKS
@@ -20,12 +22,13 @@ from components.pipeline import anomaly_models, proportion
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
 from components.pipeline.plan import Plan
-from components.records.evaluation import ExternalEvaluation
+from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
-from components.report.baselines import distinct, unlike_real
+from components.report.baselines import copies, distinct, unlike_real
+from components.report.metric_labels import MARK, mark, noted
 from components.report.reading import read_json
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
@@ -244,9 +247,15 @@ def show(run: RunManifest, store: Store) -> None:
         smoke = " (smoke run: its numbers mean nothing)" if run.smoke else ""
         title = f"{data.title or data.name}: {TASKS[task].title.lower()}{smoke}"
         print_table(console, _results(task, results, title))
+        notes = noted(result.metrics for result in results)
+        _show_notes(
+            console, {name: notes[name] for name in columns_of(task, results) if name in notes}, _short
+        )
         for result in results:
             if why := unlike_real(result):
                 console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
+            if copied := copies(result.metrics):
+                console.print(f"{result.family}: {copied}", style="yellow", markup=False)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for judgement in run.gate:
@@ -292,22 +301,46 @@ def verdict(judgement: Judgement) -> str:
 
 def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
     """Return a table of the families of one task; its last rows are baselines and real images."""
-    metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r.metrics for r in results)]
-    names = [
-        SHORT.get(name, name.replace("frechet_distance", "frechet").replace("_", " ")) for name in metrics
-    ]
-    table = tables.table(title, ["family"], ["family", *names, "parameters", "training", "images/s"])
+    metrics = columns_of(task, results)
+    table = tables.table(
+        title, ["family"], ["family", *map(_short, metrics), "parameters", "training", "images/s"]
+    )
     for result in results:
-        values = [result.metrics[m].value if m in result.metrics else None for m in metrics]
+        values = [_value(result.metrics.get(m)) for m in metrics]
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
-        table.add_row(result.family, *map(_number, values), *costs)
+        table.add_row(result.family, *values, *costs)
     for label, baseline in distinct(results):
-        values = [baseline.metrics[m].value if m in baseline.metrics else None for m in metrics]
-        table.add_row(label, *map(_number, values), style="dim")
+        table.add_row(label, *(_value(baseline.metrics.get(m)) for m in metrics), style="dim")
     limits = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
     table.add_row(TASKS[task].real, *map(_number, limits), style="dim")
     return table
+
+
+def columns_of(task: str, results: Sequence[FamilyResult]) -> list[str]:
+    """Return the metrics that the terminal shows of results of a task, the one that ranks first."""
+    first = ranking_metric([result.metrics for result in results])
+    names = [first, *METRICS.get(task, METRICS["other"])]
+    return [name for name in dict.fromkeys(names) if any(name in result.metrics for result in results)]
+
+
+def _show_notes(console: Console, notes: Mapping[str, str], name_of: Callable[[str], str]) -> None:
+    """Print the notes on doubtful values, whose marks are in a table."""
+    for name, note in notes.items():
+        line = f"{MARK.strip()} {name_of(name)}: {note}"
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def _short(name: str) -> str:
+    return SHORT.get(name, _spaced(name.replace("frechet_distance", "frechet")))
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _value(metric: MetricResult | None) -> str:
+    return f"{_number(metric.value)}{mark(metric)}" if metric else "-"
 
 
 def show_judged(evaluation: ExternalEvaluation) -> None:
@@ -320,9 +353,10 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
     title = f"{images} of {evaluation.source} against {evaluation.data}, {evaluation.split} split"
     heads = ("metric", "value", "95 % interval", "real images", "images", "extractor", "comparability")
     table = tables.table(title, ("metric", "extractor", "comparability"), heads)
-    for name, metric in evaluation.metrics.items():
+    for name in first_to_last(evaluation.metrics):
+        metric = evaluation.metrics[name]
         table.add_row(
-            name.replace("_", " ") + (" *" if metric.note else ""),
+            _spaced(name) + mark(metric),
             _number(metric.value),
             "-" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}",
             _number(metric.real_baseline),
@@ -339,9 +373,9 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
             markup=False,
             soft_wrap=True,
         )
-    for name, metric in evaluation.metrics.items():
-        if metric.note:
-            console.print(f"* {name.replace('_', ' ')}: {metric.note}", style="yellow", markup=False)
+    _show_notes(console, noted([evaluation.metrics]), _spaced)
+    for sentence in evaluation.beware:
+        console.print(sentence, style="yellow", markup=False, soft_wrap=True)
     console.print(f"images were used {evaluation.preparation}", style="dim", markup=False)
 
 

@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from components.analysis.likelihood import divergences, posteriors
 from components.analysis.view import Picture, Subject, View, table
 from components.common import seeds
+from components.common.ranking import first_to_last
 from components.metrics.distances import Estimate
 from components.records.evaluation import MetricResult, Metrics
 from components.sampling import generate, sheets
@@ -43,6 +44,7 @@ def draws(subject: Subject) -> View | None:
     columns = metric_labels(first)
     rows = [(name, [estimate(of[key]) for key in columns]) for name, of in metrics.items()]
     baseline = ", ".join(f"{label} {first[key].real_baseline or 0.0:.3g}" for key, label in columns.items())
+    doubts = "".join(f" {label}: {first[key].note}." for key, label in columns.items() if first[key].note)
     return View(
         "draws",
         "Images from codes that are drawn",
@@ -50,10 +52,10 @@ def draws(subject: Subject) -> View | None:
         "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
         [
             table(
-                [(label, first[key].better) for key, label in columns.items()],
+                [(label, None if first[key].note else first[key].better) for key, label in columns.items()],
                 rows,
                 note=f"{n} images each, against {n} test images. Real training images: {baseline}. How many "
-                "Gaussians, and of which kind, is chosen by validation codes.",
+                "Gaussians, and of which kind, is chosen by validation codes." + doubts,
             )
         ],
         pictures=[
@@ -111,9 +113,11 @@ def classes(subject: Subject, n: int) -> np.ndarray | None:
 
 
 def metric_labels(metrics: Metrics) -> dict[str, str]:
-    """The labels of the metrics that are shown, by name."""
+    """The labels of the metrics that are shown, by name: the one that ranks first, doubtful ones marked."""
     frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
-    return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
+    labels = frechet | COLUMNS
+    shown = first_to_last({key: metrics[key] for key in labels if key in metrics})
+    return {key: labels[key] + " *" * bool(metrics[key].note) for key in shown}
 
 
 def estimate(metric: MetricResult) -> Estimate:

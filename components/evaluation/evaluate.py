@@ -24,7 +24,6 @@ from components.evaluation.metric import (
     Recipe,
     with_notes,
 )
-from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
     EvaluationSample,
     Reference,
@@ -63,7 +62,6 @@ __all__ = [
     "evaluate_motions",
     "evaluate_retrieval",
     "neighbours",
-    "rank_by",
     "stability",
 ]
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import scipy
 
+from components.common.ranking import DISTANCES, rank_by
 from components.config.gate import Gate
 from components.evaluation.comparability import difference
-from components.evaluation.ranking import DISTANCES, rank_by
 from components.records.evaluation import MetricResult, Metrics
 from components.records.gate import Margin, Reason, Verdict
 from components.records.health import HealthEvent

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components.common.errors import InputError
+from components.common.ranking import rank_by
 from components.evaluation.comparability import ranked
-from components.evaluation.ranking import rank_by
 from components.families.catalogue import description_of
 from components.pipeline import evaluate, train
 from components.pipeline.plan import Plan

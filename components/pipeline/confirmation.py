@@ -10,7 +10,7 @@ from typing import Any
 from components.cluster import resources
 from components.common.errors import Diverged, RunError
 from components.common.public import public
-from components.evaluation.ranking import rank_by
+from components.common.ranking import rank_by
 from components.families.catalogue import module_of
 from components.families.resolve import resolved, with_upstream
 from components.pipeline import evaluate, reference, train

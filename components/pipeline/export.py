@@ -54,7 +54,8 @@ def run(context: Context) -> ExportResult:
     pictures = write_samples(context, model, result, sha256(weights))
     smoke = context.plan.experiment.training(context.family).smoke
     described = front_matter(context.plan.card, context.plan.version, result, model, pictures)
-    card = model_card(context.plan.card, result, smoke=smoke)
+    steps = context.plan.experiment.evaluate.extractor_steps
+    card = model_card(context.plan.card, result, smoke=smoke, extractor_steps=steps)
     context.attempt.write_text("README.md", described + card)
     return ExportResult(exported=context.family)
 

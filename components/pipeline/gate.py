@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from components.cluster import ray_cluster
 from components.common.errors import InputError
 from components.common.hashing import key_of
+from components.common.ranking import rank_by
 from components.evaluation.comparability import difference
 from components.evaluation.gate import Contender, best_first, judge
-from components.evaluation.ranking import rank_by
 from components.evaluation.requests import ReproduceRequest
 from components.families.catalogue import description_of
 from components.pipeline import champion as champion_stage

@@ -158,3 +158,4 @@ class ExternalEvaluation(Record):
     labelled: bool
     skipped_files: list[tuple[str, str]] = []  # (file, why it cannot be used)
     metrics: Metrics
+    beware: list[str] = []  # what the metrics say against the images, in sentences

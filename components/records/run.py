@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.common.errors import InputError
+from components.common.ranking import first_to_last
 from components.records.base import Number, Record, StageResult
-from components.records.evaluation import Baseline, Evaluation, Metrics
+from components.records.evaluation import Baseline, Evaluation, MetricResult, Metrics
 from components.records.gate import Judgement
 from components.records.training import WarmStart
 
@@ -226,10 +227,14 @@ class RunSummary(RunHead):
         return [stage for stage in self.stages if stage.state == "failed"]
 
 
+def _shown(name: str, metric: MetricResult) -> str:
+    return f"{name} {metric.value:.4g}" + (f" ({metric.note})" if metric.note else "")
+
+
 class RunManifest(RunSummary):
     """run.json.
 
-    In Python, it is shown as its id, status, families and the first measure of each result, which are some
+    In Python, it is shown as its id, status, families and the measure that ranks each result, which are some
     of its fields; `to_json()` has all.
     """
 
@@ -244,11 +249,8 @@ class RunManifest(RunSummary):
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield what notebooks show; the whole record has thousands of lines."""
         yield from (("run_id", self.run_id), ("status", self.standing), ("families", self.families))
-        firsts = {result.family: next(iter(result.metrics.items()), None) for result in self.results}
-        yield (
-            "measures",
-            {family: f"{first[0]} {first[1].value:.4g}" for family, first in firsts.items() if first},
-        )
+        firsts = {r.family: (first_to_last(r.metrics)[0], r.metrics) for r in self.results if r.metrics}
+        yield "measures", {family: _shown(name, metrics[name]) for family, (name, metrics) in firsts.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of run.json."""

@@ -7,20 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.ranking import ranking_metric
 from components.records import ablation as records
 from components.records.ablation import AblationResult, Ablations, Variant
 from components.records.evaluation import MetricResult
 from components.report import formatting, leaderboard
-from components.report.metric_labels import PERCENT, measure, summary
+from components.report.metric_labels import PERCENT, mark, measure, summary
 from components.report.reading import Picture, Pictures, rounded
 
-PLOTTED = (
-    "fid",
-    "frechet_distance",
-    "reconstruction_fid",
-    "reconstruction_frechet_distance",
-    "conditional_accuracy",
-)
+PLOTTED = ("conditional_accuracy",)  # beside the metric that ranks
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
 WIDE = 8  # ratio of the largest x to the smallest from which the axis is logarithmic
 TRAJECTORIES = {
@@ -167,11 +162,11 @@ def _ablation(record: records.Ablation, pictures: Pictures) -> Ablation:
 
 
 def plots(name: str, variants: Sequence[Variant]) -> list[Plot]:
-    """Return a plot per main metric against the changed setting, with a line per kind of variant."""
+    """Return plots of the metric that ranks and of others, with a line per kind of variant."""
     points = [(at, variant.metrics) for variant in variants if (at := point(variant.name))]
     return [
         _plot(name, metric, [(at, metrics[metric]) for at, metrics in points if metric in metrics])
-        for metric in PLOTTED
+        for metric in (ranking_metric(metrics for _, metrics in points), *PLOTTED)
         if any(metric in metrics for _, metrics in points)
     ]
 
@@ -234,5 +229,6 @@ def _cell(name: str, metric: MetricResult | None) -> Cell:
     if metric is None:
         return Cell(formatting.NONE, "")
     return Cell(
-        definition.show(metric.value), definition.show_interval(metric.low, metric.high).removesuffix(PERCENT)
+        f"{definition.show(metric.value)}{mark(metric)}",
+        definition.show_interval(metric.low, metric.high).removesuffix(PERCENT),
     )

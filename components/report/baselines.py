@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.config.gate import Gate
 from components.evaluation.comparability import difference
 from components.families.tasks import DEFAULT, TASKS
-from components.records.evaluation import BACKWARD, Baseline
+from components.records.evaluation import BACKWARD, Baseline, Metrics
 from components.records.run import ResultHead
 from components.report import formatting
 from components.report.metric_labels import measure
@@ -92,11 +93,28 @@ def unlike_real(result: ResultHead) -> str:
     return ""
 
 
+def copies(metrics: Metrics) -> str:
+    """Return that images seem to be copies of training images, in a sentence; empty if too few do.
+
+    More than the gate allows have to be nearer to training images than real ones are, and not by chance.
+    """
+    metric = metrics.get("memorization_rate")
+    if metric is None or metric.note or metric.value <= Gate().max_memorization:
+        return ""
+    at_least = metric.value if metric.low is None else metric.low
+    if at_least <= (metric.real_baseline or 0.0):
+        return ""
+    share = measure("memorization_rate", metric).show(metric.value)
+    return f"{share} of the images are nearer to training images than real ones are: probably copies of them"
+
+
 def may_lead(result: ResultHead, name: str) -> bool:
-    """Return whether a metric of a result may be marked as the best."""
+    """Return whether a metric of a result may be marked as the best: one with a note may not."""
     if unlike_real(result):
         return False
     metric = result.metrics.get(name)
+    if metric is not None and metric.note:
+        return False
     if name not in CROWDED or metric is None or not metric.real_baseline:
         return True
     shares = [result.metrics[share] for share in SHARES if share in result.metrics]

@@ -11,7 +11,7 @@ from components.records.names import VALIDATION_LOSS
 from components.records.run import FamilyResult
 from components.records.training import Averages, Point, Selection, TrainingResult
 from components.report import formatting, leaderboard
-from components.report.metric_labels import Measure, measure
+from components.report.metric_labels import Measure, mark, measure
 
 
 def kept_step(result: Evaluation | TrainingResult) -> int | None:
@@ -93,7 +93,11 @@ def _score(checkpoint: Checkpoint | None, name: str, instead: str) -> Score:
     if metric is None:
         return Score(step, formatting.NONE if checkpoint.metrics else "not evaluated")
     definition = measure(name, metric)
-    return Score(step, definition.show(metric.value), definition.show_interval(metric.low, metric.high))
+    return Score(
+        step,
+        f"{definition.show(metric.value)}{mark(metric)}",
+        definition.show_interval(metric.low, metric.high),
+    )
 
 
 def selected_by(selection: Selection | None) -> str:
@@ -188,7 +192,7 @@ def _class_table(title: str, columns: Sequence[ClassColumn]) -> ClassTable:
         [(f, sum(column.family == f for column in columns)) for f in families],
         [column.definition for column in columns],
         [ClassRow(label, row) for label, row in zip(labels, cells, strict=True)],
-        [column.definition.show(column.metric.value) for column in columns],
+        [f"{c.definition.show(c.metric.value)}{mark(c.metric)}" for c in columns],
     )
 
 

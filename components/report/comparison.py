@@ -10,15 +10,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.common.ranking import ranking_metric
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult, RunManifest, flat
 from components.report import formatting
-from components.report.baselines import may_lead
-from components.report.metric_labels import measure
+from components.report.baselines import may_lead, unlike_real
+from components.report.leaderboard import by_task, metric_names
+from components.report.metric_labels import MARK, mark, measure, noted
 from components.report.reading import rounded
 from components.report.results import CURVED
 
 DATA = "run-data.js"  # next to a run's page
+PAIRED = "reconstruction_"  # prefix of a distance of images with targets, which snapshots have without it
+FEW = "mostly bias: snapshots have few images, so that KID selects among them"
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, str]:
@@ -55,10 +59,12 @@ def numbers(result: FamilyResult) -> Mapping[str, Any]:
         "train_seconds": ["Training", formatting.duration(result.train_seconds)],
         "samples_per_second": ["Samples per second", formatting.number(result.samples_per_second)],
     }
-    named = {name: _metric(name, metric, may_lead(result, name)) for name, metric in result.metrics.items()}
+    names = metric_names([result.metrics])
+    named = {name: _metric(name, result.metrics[name], may_lead(result, name)) for name in names}
     return {
         "family": result.family,
         "task": result.task,
+        "unlike": unlike_real(result),
         "metrics": {name: metric for name, metric in named.items() if metric},
         "costs": costs,
     }
@@ -72,11 +78,31 @@ def _metric(name: str, metric: MetricResult, may_lead: bool) -> Mapping[str, Any
         "label": definition.label,
         "better": metric.better,
         "value": rounded(metric.value),
-        "text": definition.show(metric.value),
+        "text": f"{definition.show(metric.value)}{mark(metric)}",
+        "note": metric.note or "",
         "interval": definition.show_interval(metric.low, metric.high),
         "real": "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
         "comparability": metric.comparability,
         "may_lead": may_lead,
+    }
+
+
+def curves(results: Sequence[FamilyResult]) -> dict[str, Mapping[str, str]]:
+    """Return the labels of the metrics of snapshots, the one that ranks first, and the notes on them.
+
+    It is the metric that selected the snapshots of the first task, else the first of its leaderboard.
+    """
+    group = next(iter(by_task(results).values()), [])
+    selected = [result.selected_by.metric for result in group if result.selected_by]
+    ranking = ranking_metric([result.metrics for result in group]).removeprefix(PAIRED)
+    notes = {name.removeprefix(PAIRED): note for name, note in noted([r.metrics for r in group]).items()}
+    if "kid" in selected:
+        notes.setdefault("frechet_distance", FEW)
+    first = next((name for name in selected if name in CURVED and name not in notes), ranking)
+    names = sorted(CURVED, key=lambda name: name != first)
+    return {
+        "measures": {name: measure(name).label + (MARK if name in notes else "") for name in names},
+        "notes": {name: notes[name] for name in names if name in notes},
     }
 
 
@@ -99,5 +125,5 @@ def compared(
         "families": families,
         "classes": data.labels,
         "resolution": data.resolution,
-        "measures": {name: measure(name).label for name in CURVED},
+        **curves(results),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from components.common.ranking import first_to_last
 from components.data.card import DatasetCard
 from components.families.catalogue import conditions
 from components.families.tasks import DEFAULT, TASKS
@@ -50,7 +51,7 @@ def front_matter(
         "pipeline_tag": tag,
         "tags": [result.family, result.task or DEFAULT, *(["class-conditional"] if "label" in kinds else [])],
         "datasets": [data.name],
-        "metrics": list(result.metrics),
+        "metrics": first_to_last(result.metrics),
         "widget": [widget(name, text) for name, text in pictures.items()],
         "model-index": [
             {
@@ -60,7 +61,10 @@ def front_matter(
                         "task": {"type": tag, "name": TASKS[result.task or DEFAULT].title},
                         "dataset": {"type": data.name, "name": printable(data.title), "revision": version}
                         | split(result),
-                        "metrics": [entry(name, metric, result) for name, metric in result.metrics.items()],
+                        "metrics": [
+                            entry(name, result.metrics[name], result)
+                            for name in first_to_last(result.metrics)
+                        ],
                     }
                 ],
             }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.common.errors import InputError
-from components.evaluation.ranking import DISTANCES, OTHERS
+from components.common.ranking import ranking_metric
 from components.families.tasks import TASKS
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Champion, Judgement, Margin, Reason
 from components.records.run import RunManifest
 from components.registry import champions
 from components.report import formatting
-from components.report.metric_labels import measure
+from components.report.metric_labels import mark, measure
 from components.store import Store
 
 RULES = {
@@ -85,6 +85,7 @@ class EntryView:
     when: str
     override: bool
     objections: list[str]  # of the gate, if it was overridden
+    note: str = ""  # why the value is doubtful
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,8 @@ def _history(store: Store, data_set: str, task: str) -> HistoryView:
 
 
 def _first_metric(champion: Champion) -> str:
-    """Return the metric that the history of a champion shows."""
-    return next((name for name in (*DISTANCES, *OTHERS) if name in champion.judgement.metrics), "")
+    """Return the metric that ranked a champion, which its history shows; empty if none did."""
+    return ranking_metric([champion.judgement.metrics])
 
 
 def _entry(champion: Champion, metric: str, newest: int) -> EntryView:
@@ -242,12 +243,13 @@ def _entry(champion: Champion, metric: str, newest: int) -> EntryView:
         champion.model.address,
         champion.model.run_id,
         champion.model.family,
-        measure(metric, value).show(value.value) if value else formatting.NONE,
+        f"{measure(metric, value).show(value.value)}{mark(value)}" if value else formatting.NONE,
         champion.who,
         champion.why,
         champion.when,
         champion.override,
         champion.judgement.failed if champion.override else [],
+        (value.note or "") if value else "",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from components.common.finite import finite
 from components.common.hashing import json_sha256
+from components.common.ranking import DISTANCES, OTHERS
 from components.records.evaluation import Metrics
 from components.records.run import RunSummary
 from components.report import leaderboard
@@ -157,4 +158,9 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         size = sum(total[1] for total in run["written"].values())
         lines.append({**run, "results": results, "written": size})
     measures = {name: [definition.label, definition.percent] for name, definition in MEASURES.items()}
-    return {"measures": measures, "recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}
+    return {
+        "measures": measures,
+        "ranking": [DISTANCES, OTHERS],
+        "recipes": [json.loads(recipe) for recipe in recipes],
+        "runs": lines,
+    }

@@ -6,12 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from components.common.ranking import ranking_metric
 from components.evaluation.comparability import difference
 from components.families.tasks import DEFAULT, TASKS
 from components.records.evaluation import BACKWARD, MetricResult, Metrics
 from components.records.run import ResultHead
 from components.report import baselines, formatting
-from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
+from components.report.metric_labels import (
+    MEASURES,
+    PERCENT,
+    limit,
+    main,
+    mark,
+    measure,
+    noted,
+    recipe,
+    summary,
+)
 
 Result = TypeVar("Result", bound=ResultHead)
 
@@ -83,6 +94,7 @@ class Group(NamedTuple):
     baselines: list[Line]
     refused: list[Refusal]
     shortcomings: list[Refusal]  # in what families do not beat their baselines
+    copies: list[Refusal]  # of training images, which families seem to draw
 
     @property
     def fair(self) -> list[Line]:
@@ -99,17 +111,12 @@ COSTS = {
 
 
 def metric_names(results: Sequence[Metrics]) -> list[str]:
-    """Return all metrics of `results`, the one to rank by first, those with a warning last."""
+    """Return all metrics of `results`, the one that ranks first, those with a warning last."""
     names = {name for metrics in results for name in metrics}
     order = [*MEASURES, *(f"{BACKWARD}{name}" for name in MEASURES)]
     ordered = [name for name in order if name in names] + sorted(names - set(order))
-    last = warned(results)
-    return sorted(ordered, key=lambda name: name in last)
-
-
-def warned(results: Sequence[Metrics]) -> set[str]:
-    """Return the metrics with a warning in any of `results`."""
-    return {name for metrics in results for name, metric in metrics.items() if metric.note}
+    first, last = ranking_metric(results), noted(results)
+    return sorted(ordered, key=lambda name: (name != first, name in last))
 
 
 def yardstick(metrics: Sequence[MetricResult]) -> MetricResult | None:
@@ -139,7 +146,8 @@ def groups(results: Sequence[ResultHead]) -> list[Group]:
 
 def _group(task: str, results: Sequence[ResultHead]) -> Group:
     metrics = [result.metrics for result in results]
-    names, main_names = metric_names(metrics), main(metric_names(metrics), warned(metrics))
+    names, notes = metric_names(metrics), noted(metrics)
+    main_names = main(names, set(notes))
     references = {name: yardstick([m[name] for m in metrics if name in m]) for name in names}
     unlike = {result.family: baselines.unlike_real(result) for result in results}
     leading = {name: {r.family for r in results if baselines.may_lead(r, name)} for name in names}
@@ -178,7 +186,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         )
         for label, baseline in baselines.distinct(results)
     ]
-    columns = [_column(name, references[name], name in main_names) for name in names]
+    columns = [_column(name, references[name], notes.get(name), name in main_names) for name in names]
     common, _ = Counter(column.recipe for column in columns).most_common(1)[0] if columns else ("", 0)
     return Group(
         task,
@@ -191,6 +199,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         beside,
         [refusal for row in rows for refusal in _refusals(row, columns)],
         [Refusal(r.family, why) for r in results if (why := baselines.shortcomings(r, names))],
+        [Refusal(r.family, why) for r in results if (why := baselines.copies(r.metrics))],
     )
 
 
@@ -229,20 +238,25 @@ def ranked(
 def _best(
     results: Sequence[Metrics], leading: Sequence[Metrics], name: str, reference: MetricResult | None
 ) -> float | None:
-    """Return the best comparable value of those that may lead; None if fewer than two compare."""
+    """Return the best comparable value of those that may lead.
+
+    None if fewer than two compare, or if another one looks the same.
+    """
 
     def comparable(results: Sequence[Metrics]) -> list[float]:
         metrics = [metrics[name] for metrics in results if name in metrics]
         return [m.value for m in metrics if reference and difference(m, reference) is None]
 
-    values = comparable(leading)
-    if len(comparable(results)) < 2 or not values:
+    values, every, definition = comparable(leading), comparable(results), measure(name, reference)
+    if len(every) < 2 or not values:
         return None
-    return max(values) if measure(name, reference).better == "higher" else min(values)
+    best = max(values) if definition.better == "higher" else min(values)
+    alike = [value for value in every if definition.show(value) == definition.show(best)]
+    return best if len(alike) == 1 else None
 
 
-def _column(name: str, reference: MetricResult | None, main: bool) -> Column:
-    definition, note = measure(name, reference), reference.note if reference else None
+def _column(name: str, reference: MetricResult | None, note: str | None, main: bool) -> Column:
+    definition = measure(name, reference)
     return Column(
         name,
         definition.label,
@@ -271,7 +285,7 @@ def _cell(
         ("beware", metric.note or ""),
     ]
     return Cell(
-        definition.show(metric.value),
+        f"{definition.show(metric.value)}{mark(metric)}",
         metric.value,
         interval.removesuffix(PERCENT),  # shown below the value, which has the unit
         real_baseline,
@@ -303,6 +317,7 @@ def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
     """Return the first comparable result of each task: family, metric and value."""
     return [
         {"family": near[0].family, "metric": group.columns[0].name, "value": near[0].cells[0].sort}
+        | ({"note": note} if (note := group.columns[0].note) else {})
         for group in groups(results)
         if (near := [row for row in group.fair if not row.unlike])
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.records.evaluation import BACKWARD, MetricResult
+from components.records.evaluation import BACKWARD, MetricResult, Metrics
 from components.report import formatting
 
+MARK = " *"  # behind a value with a note
 PERCENT = "\u00a0%"  # with a no-break space
 AS_REAL = "the value of real training images against the same test images"
 COPIED = "the share of held-out real images that are as close"
@@ -264,6 +266,19 @@ def main(names: list[str], warned: set[str]) -> set[str]:
     accuracies = [n for n in names if n in ("conditional_accuracy", "cas", "confident_rate")]
     hidden = warned | set(accuracies[1:])
     return {n for i, n in enumerate(names) if i == 0 or (measure(n).main and n not in hidden)}
+
+
+def mark(metric: MetricResult | None) -> str:
+    """Return the mark behind a value that has a note; empty without one."""
+    return MARK if metric is not None and metric.note else ""
+
+
+def noted(results: Iterable[Metrics]) -> dict[str, str]:
+    """Return the notes on metrics of `results` by name, of several notes the first."""
+    notes: dict[str, str] = {}
+    for metrics in results:
+        notes = {name: metric.note for name, metric in metrics.items() if metric.note} | notes
+    return notes
 
 
 def features(metric: MetricResult) -> str:

@@ -8,9 +8,9 @@ from components.data.card import DatasetCard
 from components.families.tasks import DEFAULT, TASKS
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
-from components.report import baselines, formatting
+from components.report import baselines, formatting, judging, leaderboard
 from components.report.checkpoints import selected_by
-from components.report.metric_labels import features, measure
+from components.report.metric_labels import features, mark, measure, noted
 
 # A backslash before these makes them text. All links and images have brackets.
 MARKUP = re.compile(r"[\\\[\]]")
@@ -23,8 +23,17 @@ INSTALL = (
 )
 
 
-def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) -> str:
-    """Return a model card in Markdown; `smoke` says that the training only checked that everything works."""
+def model_card(
+    data: DatasetCard, result: FamilyResult, *, smoke: bool = False, extractor_steps: int | None = None
+) -> str:
+    """Return a model card in Markdown.
+
+    Args:
+        data: the card of the data set.
+        result: what is known of the family.
+        smoke: whether the training only checked that everything works.
+        extractor_steps: of the training of the extractor that judged; None: as many as usual.
+    """
     lines = [
         f"# {result.family} on {plain(data.title)}",
         "",
@@ -54,10 +63,12 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         "| metric | better | value | interval | real images | samples | extractor |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        *(_row(name, metric) for name, metric in result.metrics.items()),
+        *(_row(name, result.metrics[name]) for name in leaderboard.metric_names([result.metrics])),
         "",
+        *_notes(result),
         *_baselines(result),
         *_unlike(result),
+        *_judge(data, result, extractor_steps),
         "The column *real images* has the value of real training images against the same test images, which",
         "precision, density and coverage may exceed, or that of a perfect output. Numbers with different",
         "extractors, counts or data do not compare; none is the literature's FID unless it is called FID.",
@@ -123,6 +134,19 @@ def _unlike(result: FamilyResult) -> list[str]:
     return [f"The samples are not near real images: {why}.", ""] if why else []
 
 
+def _notes(result: FamilyResult) -> list[str]:
+    """Return the notes on doubtful values, as lines; empty if there are none."""
+    notes = noted([result.metrics])
+    return [*(f"\\* {measure(name).label}: {plain(note)}.\n" for name, note in notes.items())]
+
+
+def _judge(data: DatasetCard, result: FamilyResult, steps: int | None) -> list[str]:
+    """Return what speaks against the images and their judge, as lines; empty if nothing does."""
+    kind = next((m.extractor for m in result.metrics.values() if m.extractor), "")
+    copies, brief = baselines.copies(result.metrics), judging.brief(kind, steps, data.counts["train"])
+    return [*([f"{copies}.", ""] if copies else []), *([brief, ""] if brief else [])]
+
+
 def _initial(result: FamilyResult) -> list[str]:
     """Return what the training took of the model that it began with, as lines; empty if there was none."""
     initial = result.train.initial
@@ -151,7 +175,7 @@ def _row(name: str, metric: MetricResult) -> str:
     cells = [
         definition.label,
         definition.better,
-        definition.show(metric.value),
+        f"{definition.show(metric.value)}{mark(metric)}",
         definition.show_interval(metric.low, metric.high),
         "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
         "" if metric.n is None else f"{metric.n:,}",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from components.families.tasks import TASKS
+from components.records.evaluation import Metrics
 from components.records.run import FamilyResult, RunManifest, TableRow
 from components.registry import reviews
 from components.report import (
@@ -24,12 +25,12 @@ from components.report import (
 from components.report.ablation import FamilyAblations
 from components.report.contact_sheet import Strip, strip
 from components.report.health import HealthView
+from components.report.judging import judged_briefly
 from components.report.latent_analysis import LatentAnalysis
-from components.report.metric_labels import MEASURES, measure
+from components.report.metric_labels import MEASURES, mark, measure
 from components.report.preferences import preferences
 from components.report.reading import Curves, LatentCourse, NoiseProfile
 from components.report.results import (
-    CURVED,
     NeighboursView,
     RealSheet,
     Samples,
@@ -193,6 +194,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "sweeps": swept,
         "groups": leaderboard.groups(results),
         "checkpoints": checkpoints.checkpoints(results, run.lineage.families),
+        "judge": judged_briefly(run, [result.metrics for result in results]),
         "classes": checkpoints.classes(results),
         "verdicts": gate.verdicts(run),
         "histories": gate.histories(store, run),
@@ -216,7 +218,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "failures": failures(run),
         "states": STATES,
         "config": yaml.safe_dump(run.lineage.config, sort_keys=False, allow_unicode=True),
-        "inline": inlined(run, entries, swept, real),
+        "inline": inlined(run, entries, swept, real, results),
         "strips": strips(run, entries, by_family, real, report),
         "compared": comparison.compared(run, results, [_compared(entry) for entry in entries]),
     }
@@ -248,16 +250,20 @@ def strips(
     for entry in entries:
         if entry.samples.grids:
             metrics = results[entry.name].metrics if entry.name in results else {}
-            first = next((name for name in MEASURES if name in metrics), "")
-            note = (
-                f"{measure(first).label} {measure(first, metrics[first]).show(metrics[first].value)}"
-                if first
-                else entry.state
-            )
+            note = _told(metrics) or entry.state
             # The values of two tasks are of different measures, which the page shows in different tables.
             name = f"{entry.name}, {TASKS[entry.task].title.lower()}" if entry.task in apart else entry.name
             rows.append(strip(name, note, entry.samples, report, resolution, entry.kept))
     return rows
+
+
+def _told(metrics: Metrics) -> str:
+    """Return the metric that ranks a result with its value; empty without any."""
+    name = next(iter(leaderboard.metric_names([metrics])), "")
+    if not name:
+        return ""
+    metric, definition = metrics[name], measure(name, metrics[name])
+    return f"{definition.label} {definition.show(metric.value)}{mark(metric)}"
 
 
 def inlined(
@@ -265,6 +271,7 @@ def inlined(
     entries: Sequence[FamilyView],
     swept: Sequence[SweepSection],
     real: RealSheet | None,
+    results: Sequence[FamilyResult],
 ) -> dict[str, Any]:
     """Return the data that the page's script draws."""
     return {
@@ -280,5 +287,5 @@ def inlined(
         "stages": timeline(run),
         "states": STATES,
         "vitals": health.VITALS,
-        "measures": {name: measure(name).label for name in CURVED},
+        **comparison.curves(results),
     }

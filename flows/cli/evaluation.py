@@ -60,7 +60,7 @@ def evaluate(
 
     opened = open_named_store(store)
     kind = [f"extractor={extractor}"] if extractor else []
-    chosen = evaluate.settings([*changes, *kind], evaluate.judge_of_runs(opened, data))
+    chosen = evaluate.settings(opened, data, [*changes, *kind])
     with progress_shown("read the images"):
         evaluation = evaluate.evaluate(
             folder,
@@ -161,7 +161,7 @@ def retrain(
 
     with progress_shown("open the data"):
         opened = open_named_store(store)
-        chosen = evaluate.settings(changes, evaluate.judge_of_runs(opened, data))
+        chosen = evaluate.settings(opened, data, changes)
         pin = evaluate.retrain_extractor(opened, data, chosen, say)
     if as_json:
         print(json.dumps(pin))

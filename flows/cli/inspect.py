@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -181,13 +182,16 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
         first: a run id, or `latest`
         second: a run id, or `latest`
     """
-    from flows.compare import changed_settings, compared_metrics
+    from components.report.metric_labels import MARK
+    from flows.compare import changed_settings, compared_metrics, unlike_real_images
 
     opened = open_named_store(store)
     runs = find_run(opened, first), find_run(opened, second)
     settings, metrics = changed_settings(*runs), list(compared_metrics(*runs))
+    unlike = list(unlike_real_images(*runs))
     if as_json:
-        rows = {"settings": [asdict(row) for row in settings], "metrics": [asdict(row) for row in metrics]}
+        parts: dict[str, Sequence[Any]] = {"settings": settings, "metrics": metrics, "unlike_real": unlike}
+        rows = {name: [asdict(row) for row in part] for name, part in parts.items()}
         print(json.dumps({"runs": [run.run_id for run in runs], **rows}))
         return
     ids = [run.run_id for run in runs]
@@ -195,8 +199,16 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
     print()
     print_table(
         ("metric", *ids, ""),
-        [(row.name, f"{row.first:.4g}", f"{row.second:.4g}", row.why_not) for row in metrics],
+        [
+            (row.name + MARK * bool(row.note), f"{row.first:.4g}", f"{row.second:.4g}", row.why_not)
+            for row in metrics
+        ],
     )
+    for row in metrics:
+        if row.note:
+            print(f"{MARK.strip()} {row.name}: {row.note}")
+    for one in unlike:
+        print(f"{one.family} of {one.run_id} is not near real images: {one.why}")
     say_next("atelier report serve shows the samples of both")
 
 

@@ -309,6 +309,19 @@ def test_a_mixture_is_where_the_codes_are_and_a_normal_is_not() -> None:
     assert VIEWS["draws"](subject()) is None
 
 
+def test_a_doubtful_metric_of_draws_is_marked_and_has_no_best() -> None:
+    def judged(drawn: np.ndarray, labels: np.ndarray | None) -> Metrics:
+        distance = MetricResult(value=9.0, real_baseline=0.5, note="mostly bias")
+        return {"frechet_distance": distance, "kid": MetricResult(value=0.2, real_baseline=0.0)}
+
+    view = VIEWS["draws"](subject(judge=judged))
+    assert view is not None
+    (drawn,) = view.tables
+    columns = [(column.label, column.better) for column in drawn.columns]
+    assert columns == [("KID", "lower"), ("Fréchet distance *", None)]
+    assert drawn.note.endswith(" Fréchet distance *: mostly bias.")
+
+
 def coded(train: np.ndarray, validation: np.ndarray) -> Subject:
     made = subject()
     made.codes = {"train": train, "validation": validation}  # type: ignore[misc]

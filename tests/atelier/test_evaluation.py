@@ -12,7 +12,11 @@ from PIL import Image
 
 import atelier
 from components.cluster import ray_cluster
+from components.records.evaluation import ExternalEvaluation
+from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest
+from components.store import Store
 from flows import evaluate as flow
+from tests.flows.cli.test_app import call
 
 
 @pytest.fixture
@@ -58,3 +62,42 @@ def test_what_is_refused(
         atelier.evaluate(["nowhere.png"], data="digits", store=store)
     with pytest.raises(atelier.InputError, match="images: there are no images"):
         atelier.evaluate([], data="digits", store=store)
+
+
+def test_python_and_the_command_judge_alike(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environment: None,
+) -> None:
+    """Both take the judge of the newest full run on the data, unless the caller sets another."""
+    store = Store(str(tmp_path))
+    judged = {"extractor_steps": 200, "classifier_steps": 30, "samples": 88}
+    lineage = Lineage(data=DataLineage(name="shelf"), config={"evaluate": judged})
+    run = RunManifest(run_id="1", lineage=lineage, results=[FamilyResult(family="vae")])
+    store.write_json("runs/1/run.json", run.to_json())
+    seen: list[tuple[Any, Any]] = []
+    found = ExternalEvaluation(
+        source="s",
+        images=9,
+        data="shelf",
+        version="v",
+        split="test",
+        preparation="",
+        labelled=False,
+        metrics={},
+    )
+
+    def evaluated(folder: str, data: str, store: Any, settings: Any, **rest: Any) -> ExternalEvaluation:
+        rest.pop("say")
+        seen.append((settings, rest))
+        return found
+
+    monkeypatch.setattr(flow, "evaluate", evaluated)
+    for changes in ({}, {"extractor_steps": 100, "extractor": "rotation"}):
+        atelier.evaluate(tmp_path, data="shelf", store=store.url, **changes)
+        options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+        call(capsys, "evaluate", str(tmp_path), "--data", "shelf", "--store", store.url, *options)
+    for ours, command, steps in ((seen[0], seen[1], 200), (seen[2], seen[3], 100)):
+        assert ours == command and ours[0].extractor_steps == steps and ours[0].classifier_steps == 30

@@ -10,7 +10,8 @@ from unittest import mock
 import pytest
 
 import atelier
-from components.records.run import RunManifest
+from components.records.evaluation import MetricResult
+from components.records.run import FamilyResult, RunManifest
 from components.store import Store
 from flows import setup, start
 from tests.registry.exports import record
@@ -65,3 +66,13 @@ def test_runs_are_the_newest_first(tmp_path: Path) -> None:
     store.write_text("runs/3/run.json", "half")
     assert [run.run_id for run in atelier.runs(store.url)] == ["2", "1"]
     assert list(atelier.runs(store.url)[1].models) == ["vae"]
+
+
+def test_a_run_prints_the_metric_that_ranks() -> None:
+    distance = MetricResult(value=9.21, note="mostly bias")
+    metrics = {"frechet_distance": distance, "kid": MetricResult(value=0.1235)}
+    run = RunManifest(run_id="r", results=[FamilyResult(family="vae", metrics=metrics)])
+    assert "measures={'vae': 'kid 0.1235'}" in repr(run)
+    metrics = {"kid": MetricResult(value=0.1235, note="meaningless")}
+    run = RunManifest(run_id="r", results=[FamilyResult(family="vae", metrics=metrics)])
+    assert "kid 0.1235 (meaningless)" in repr(run)

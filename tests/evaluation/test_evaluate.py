@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from components.common.ranking import rank_by
 from components.data.dataset import open_split, to_float, to_uint8
 from components.evaluation import comparability
 from components.evaluation.evaluate import (
@@ -16,7 +17,6 @@ from components.evaluation.evaluate import (
     evaluate_retrieval,
     evaluate_samples,
     neighbours,
-    rank_by,
 )
 from components.evaluation.jobs import pair_values
 from components.evaluation.reference import EvaluationSample

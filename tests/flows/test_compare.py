@@ -65,3 +65,26 @@ def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
     assert told["runs"] == ["a", "b"] and len(told["settings"]) == len(told["metrics"]) == 1
     assert call(capsys, "compare", "a", "c", "--store", str(tmp_path))[0] == 2
+
+
+def test_what_speaks_against_numbers_is_said_below_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = "mostly bias: 88 images for 64 features; rank by kid"
+    for run_id, recall in (("a", 0.6), ("b", 0.0)):
+        each = run(run_id, 0.1, 1.0)
+        metrics = each.results[0].metrics
+        each.results[0].metrics = {
+            "frechet_distance": MetricResult(value=9.0, note=note),
+            "recall": MetricResult(value=recall, real_baseline=0.8, better="higher"),
+            **metrics,
+        }
+        Store(str(tmp_path)).write_json(f"runs/{run_id}/run.json", each.to_json())
+    out = call(capsys, "compare", "a", "b", "--store", str(tmp_path))[1]
+    names = [line.split()[1] for line in out.splitlines() if line.startswith("vae ")]
+    assert names[:3] == ["kid", "recall", "frechet_distance"], "the one that ranks is first"
+    assert "vae frechet_distance *" in out and f"* vae frechet_distance: {note}" in out
+    assert "vae of b is not near real images: Recall is 0.0\u00a0%" in out and "vae of a is" not in out
+    told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert [(one["run_id"], one["family"]) for one in told["unlike_real"]] == [("b", "vae")]
+    assert [bool(row["note"]) for row in told["metrics"]] == [False, False, True]

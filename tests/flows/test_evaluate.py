@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_files_that_are_left_out_are_named_before_anything_is_computed(
     done = atelier.call(
         "evaluate", str(tmp_path / "few"), "--data", "digits", "--store", str(atelier.store), code=2
     )
-    told = "left out 1 of 4 images, which cannot be used: broken.png: damaged or truncated; 3 are compared"
+    told = "left out 1 of 4 images, which cannot be used: broken.png: damaged or truncated; 3 can be used"
     assert told in done.stderr.splitlines() and "only 3 images to evaluate" in done.stderr
 
 
@@ -83,5 +85,24 @@ def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path)
         store.write_json(f"runs/{run_id}/run.json", run.to_json())
     assert evaluate.judge_of_runs(store, "digits") == {"extractor_steps": 100}
     assert evaluate.judge_of_runs(store, "unknown") == {}
-    chosen = evaluate.settings(["classifier_steps=50"], evaluate.judge_of_runs(store, "digits"))
+    chosen = evaluate.settings(store, "digits", ["classifier_steps=50"])
     assert (chosen.extractor_steps, chosen.classifier_steps) == (100, 50)
+
+
+@pytest.mark.parametrize(
+    ("images", "test", "most", "words"),
+    [
+        (89, 88, None, "89 can be used, 88 are compared (as many as the test split has)"),
+        (88, 88, None, "88 can be used"),
+        (88, 500, None, "88 can be used"),
+        (400, 500, None, "400 can be used, 300 are compared (as many as the train split has)"),
+        (88, 500, 50, "88 can be used, 50 are compared (evaluate.reference_images)"),
+    ],
+)
+def test_images_that_can_be_used_are_told_from_those_that_are_compared(
+    images: int, test: int, most: int | None, words: str
+) -> None:
+    card = SimpleNamespace(counts={"train": 300, "test": test})
+    experiment = SimpleNamespace(evaluate=SimpleNamespace(reference_images=most))
+    plan: Any = SimpleNamespace(card=card, experiment=experiment)
+    assert evaluate.usable(images, plan, "test") == words

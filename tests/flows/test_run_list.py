@@ -99,3 +99,17 @@ def test_a_result_that_is_not_near_real_images_is_marked_and_comes_last() -> Non
     noise, images = result("dcgan", 0.1, 0.01), result("vae", 0.2, 0.7)
     assert run_list.best(RunSummary(run_id="r", results=[noise, images])) == "vae kid 0.2"
     assert run_list.best(RunSummary(run_id="r", results=[noise])) == "dcgan kid 0.1 (not near real images)"
+
+
+def test_results_are_ranked_by_one_metric_and_its_note_is_told() -> None:
+    def result(family: str, kid: float, note: str | None, noted: str | None = None) -> ResultHead:
+        metrics = {
+            "frechet_distance": MetricResult(value=9.0, note=note),
+            "kid": MetricResult(value=kid, note=noted),
+        }
+        return ResultHead(family=family, task="generate", metrics=metrics)
+
+    few = [result("vae", 0.2, "mostly bias"), result("dcgan", 9.5, None)]
+    assert run_list.best(RunSummary(run_id="r", results=few)) == "vae kid 0.2"
+    untold = [result("vae", 0.2, "meaningless", "meaningless")]
+    assert run_list.best(RunSummary(run_id="r", results=untold)) == "vae kid 0.2 (meaningless)"

@@ -116,3 +116,33 @@ def test_the_best_result_is_what_to_look_at_next_where_nothing_is_blessed() -> N
     results[0] = result("dcgan", 0.3, comparability="another")
     run = RunManifest(run_id="r", results=results)
     assert "atelier sample r dcgan" in views.next_command(run), "values that do not compare"
+
+
+BIASED = "mostly bias: 88 images for 64 features; rank by kid"
+
+
+def doubtful(**more: MetricResult) -> dict[str, MetricResult]:
+    distance = MetricResult(value=9.21, real_baseline=5.0, n=88, note=BIASED)
+    return {"frechet_distance": distance, "kid": MetricResult(value=0.1235, real_baseline=0.0, n=88), **more}
+
+
+def test_the_metric_that_ranks_stands_first_and_doubtful_ones_are_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = FamilyResult(family="vae", task="generate", metrics=doubtful())
+    views.show(RunManifest(run_id="r", status="done", results=[result]), Store(str(tmp_path)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == ["family", "kid", "frechet"]
+    assert lines[2].split()[:4] == ["vae", "0.1235", "9.21", "*"]
+    assert f"* frechet: {BIASED}" in lines
+
+
+def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = ExternalEvaluation(
+        source="others", images=88, data="d", version="v", split="test", preparation="as they are",
+        labelled=False, metrics=doubtful(), beware=["74.0 % of the images are copies"],
+    )  # fmt: skip
+    views.show_judged(evaluation)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("kid ") and lines[3].startswith("frechet distance *")
+    assert f"* frechet distance: {BIASED}" in lines and "74.0 % of the images are copies" in lines

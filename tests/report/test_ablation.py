@@ -30,11 +30,12 @@ def test_only_families_with_studies_have_a_section(store, runs, shown):
 def test_quality_is_plotted_against_what_changes(shown):
     steps, guidance = shown[1]["studies"]["studies"]
     distance, accuracy = steps["plots"]
-    assert (distance["title"], distance["x"], distance["log"]) == ("Fréchet distance", "steps", True)
-    assert distance["real_baseline"] == 1.83 and distance["bound"] == "real images"
+    assert (distance["title"], distance["x"], distance["log"]) == ("KID", "steps", True)
+    assert distance["real_baseline"] == 0.0004 and distance["bound"] == "real images"
     lines = {line["name"]: line["points"] for line in distance["lines"]}
     assert [x for x, _ in lines["ddim"]] == [4, 8, 16, 32, 64] == [x for x, _ in lines["heun"]]
-    assert lines["ddim"][0] == [4, 24.5] and lines["heun"][0] == [4, 17.0]
+    firsts = [lines[name][0][1] for name in ("ddim", "heun")]
+    assert firsts == pytest.approx([24.5 / 880, 17 / 880], rel=1e-2)
     assert accuracy["better"] == "higher" and accuracy["title"].startswith("Label accuracy")
     assert accuracy["real_baseline"] == pytest.approx(97.8)
     assert not guidance["plots"][0]["log"] and [line["name"] for line in guidance["plots"][0]["lines"]] == [

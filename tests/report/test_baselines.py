@@ -6,8 +6,9 @@ from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult, RunSummary, StageEntry
 from components.report import build_run, index_page, leaderboard
-from components.report.baselines import distinct, may_lead, shortcomings, unbeaten, unlike_real
+from components.report.baselines import copies, distinct, may_lead, shortcomings, unbeaten, unlike_real
 from components.report.comparison import numbers
+from components.report.judging import brief
 from components.report.model_card import model_card
 from tests.report.translated import results
 
@@ -112,17 +113,21 @@ def test_the_page_says_it_in_words(store, runs) -> None:
     assert html.count('class="baseline"') == 1
 
 
-def generated(family: str, recall: float, frechet: float) -> FamilyResult:
+def generated(family: str, recall: float, frechet: float, precision: float = 0.97) -> FamilyResult:
     """A generator's result; real images have a recall of 0.8 and a Fréchet distance of 0.5."""
     shares = metric(recall, "higher").model_copy(update={"real_baseline": 0.8})
     distance = metric(frechet).model_copy(update={"real_baseline": 0.5})
-    metrics = {"frechet_distance": distance, "precision": metric(0.97, "higher"), "recall": shares}
+    metrics = {"frechet_distance": distance, "precision": metric(precision, "higher"), "recall": shares}
     return FamilyResult(family=family, task="generate", metrics=metrics)
 
 
 def test_noise_is_neither_best_nor_ahead() -> None:
     """Blobs of little recall may have the best precision."""
-    good, blobs, noise = generated("vae", 0.6, 5.0), generated("dcgan", 0.1, 4.0), generated("gan", 0.0, 90.0)
+    good, blobs, noise = (
+        generated("vae", 0.6, 5.0, 0.96),
+        generated("dcgan", 0.1, 4.0),
+        generated("gan", 0.0, 90.0),
+    )
     assert unlike_real(good) == ""
     assert unlike_real(blobs) == "Recall is 10.0\u00a0%, that of real images 80.0\u00a0%"
     assert unlike_real(generated("gan", 0.6, 26.0)).startswith(
@@ -175,3 +180,75 @@ def test_precision_that_lacks_variety_does_not_lead() -> None:
     assert may_lead(shared("vae", 0.72, 0.7, 0.8), "precision"), "above real images by chance"
     cells = [numbers(one)["metrics"]["precision"]["may_lead"] for one in (good, blobs[0])]
     assert cells == [True, False], "also where runs are compared"
+
+
+def test_a_doubtful_metric_is_marked_and_never_best() -> None:
+    near, far = generated("vae", 0.6, 5.0), generated("diffusion", 0.7, 6.0)
+    for one, kid in ((near, 0.3), (far, 0.2)):
+        one.metrics["kid"] = metric(kid)
+        one.metrics["frechet_distance"].note = "mostly bias"
+    (group,) = leaderboard.groups([near, far])
+    names = [column.name for column in group.columns]
+    assert names[0] == "kid" and group.rows[0].family == "diffusion" and group.rows[0].cells[0].best
+    distances = [row.cells[names.index("frechet_distance")] for row in group.rows]
+    assert [cell.text for cell in distances] == ["6.00 *", "5.00 *"]
+    assert not any(cell.best for cell in distances)
+    card = model_card(DATA, near)
+    assert card.index("| KID |") < card.index("| Fréchet distance | lower | 5.00 * |")
+    assert "\n\\* Fréchet distance: mostly bias.\n" in card
+    shown = numbers(near)["metrics"]
+    assert next(iter(shown)) == "kid" and shown["frechet_distance"]["text"] == "5.00 *"
+    assert (shown["frechet_distance"]["note"], shown["kid"]["note"]) == ("mostly bias", "")
+    assert not shown["frechet_distance"]["may_lead"]
+
+
+def test_equal_values_are_not_best() -> None:
+    families = [generated("vae", 0.6, 5.0), generated("gan", 0.6001, 6.0), generated("dcgan", 0.5, 7.0)]
+    (group,) = leaderboard.groups(families)
+    names = [column.name for column in group.columns]
+    best = {name: [row.cells[i].best for row in group.rows] for i, name in enumerate(names)}
+    assert best == {
+        "frechet_distance": [True, False, False],
+        "precision": [False] * 3,
+        "recall": [False] * 3,  # 60.0 % twice
+    }
+
+
+def copied(value: float, low: float | None, real: float, note: str | None = None) -> dict[str, MetricResult]:
+    return {"memorization_rate": MetricResult(value=value, low=low, real_baseline=real, n=88, note=note)}
+
+
+def test_copies_of_training_images_are_told() -> None:
+    assert copies(copied(0.74, 0.64, 0.0)) == (
+        "74.0\u00a0% of the images are nearer to training images than real ones are: probably copies of them"
+    )
+    assert copies(copied(0.74, None, 0.0))
+    assert copies(copied(0.04, 0.02, 0.0)) == "", "as few as the gate allows"
+    assert copies(copied(0.1, 0.02, 0.03)) == "", "perhaps by chance"
+    assert copies(copied(0.74, 0.64, 0.0, "meaningless")) == copies({}) == ""
+    family = generated("vae", 0.6, 5.0)
+    family.metrics |= copied(0.74, 0.64, 0.0)
+    (group,) = leaderboard.groups([family])
+    assert [one.sentence for one in group.copies] == [copies(family.metrics)]
+    assert f"{copies(family.metrics)}." in model_card(DATA, family)
+
+
+def test_a_judge_of_few_steps_is_told(store, runs) -> None:
+    assert brief("classifier", None, 100) == brief("classifier", 400, 100) == brief("inception", 9, 100) == ""
+    sentence = (
+        "The classifier network that judges was trained in 200 steps, fewer than the usual 400: its values "
+        "compare only with those of as many steps."
+    )
+    assert brief("classifier", 200, 100) == sentence
+    family = generated("vae", 0.6, 5.0)
+    family.metrics["recall"].extractor = "classifier"
+    assert sentence in model_card(DATA, family, extractor_steps=200)
+    assert "fewer than the usual" not in model_card(DATA, family)
+    html = store.read_text(build_run(store, runs["done"]))
+    assert "fewer than the usual" not in html
+    run = store.read_json(f"runs/{runs['done']}/run.json")
+    run["lineage"]["config"]["evaluate"] = {"extractor_steps": 200}
+    store.write_json(f"runs/{runs['done']}/run.json", run)
+    assert "was trained in 200 steps, fewer than the usual 496" in store.read_text(
+        build_run(store, runs["done"])
+    )

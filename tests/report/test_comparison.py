@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.records.training import Selection
 from components.report import build_index, build_run, comparison
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
@@ -246,3 +247,77 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     assert seen["visits"] == "2" and "refreshes itself" in seen["note"]
     assert seen["at"].startswith("step 125") and seen["open"] == "true" and seen["top"] == "true"
     assert seen["paused"] == "true" and seen["twins"] == "true,false"
+
+
+def test_the_plot_of_quality_opens_with_the_metric_that_ranks():
+    one, other = fixture.result("vae", 31.7), fixture.result("autoencoder", 2.4)
+    assert next(iter(comparison.curves([one, other])["measures"])) == "frechet_distance"
+    one.metrics["frechet_distance"].note = "mostly bias"
+    shown = comparison.curves([one, other])
+    assert next(iter(shown["measures"])) == "kid" and shown["notes"] == {"frechet_distance": "mostly bias"}
+    assert shown["measures"]["frechet_distance"] == "Fréchet distance *"
+    one = fixture.result("vae", 31.7)
+    one.selected_by = Selection(metric="kid", split="validation", n=100)
+    shown = comparison.curves([one])
+    assert next(iter(shown["measures"])) == "kid" and "snapshots" in shown["notes"]["frechet_distance"]
+    assert next(iter(comparison.curves([other])["measures"])) == "frechet_distance"
+    assert next(iter(comparison.curves([])["measures"])) == "kid"
+
+
+@pytest.mark.browser
+def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
+    """Noise in the second run; equal precision, and a Fréchet distance that is mostly bias, in both."""
+    again, done = "20261125-080000-3b5e", runs["done"]
+    shutil.copytree(store.path(f"runs/{done}"), store.path(f"runs/{again}"))
+    for run_id in (done, again):
+        run = store.read_json(f"runs/{run_id}/run.json") | {"run_id": run_id}
+        for result in run["results"]:
+            if result["family"] == "vae":
+                result["metrics"]["frechet_distance"]["note"] = "mostly bias"
+                result["metrics"]["recall"]["value"] *= 0.01 if run_id == again else 1
+                result["metrics"]["coverage"]["value"] *= 1.2 if run_id == again else 1
+        store.write_json(f"runs/{run_id}/run.json", run)
+        build_run(store, run_id)
+    build_index(store)
+    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    await wait();
+    const family = one("#number-tables select"); family.value = "vae";
+    family.dispatchEvent(new Event("change"));
+    note("rows", all("#number-tables tbody th").map((n) => n.textContent).join("|"));
+    note("unlike", all("#number-tables .unbeaten").map((n) => n.closest("td").cellIndex).join());
+    note("notes", one("#number-tables .notes").textContent);
+    const dotted = (n) => n.closest("tr").cells[0].textContent.split(" ")[0] + n.closest("td").cellIndex;
+    note("best", all("#number-tables .star").map(dotted).join());
+    const box = one("#courses svg.plot").getBoundingClientRect();
+    const inside = (n) => n.getBoundingClientRect().right <= box.right;
+    const names = all("#courses text.name");
+    note("inside", names.every(inside)); note("whole", names.map((n) => n.textContent).join());
+    """)  # fmt: skip
+    assert seen["rows"].startswith("vae|KID") and seen["unlike"] == "2"
+    assert f"{again}Not near real images, so it is neither best nor ahead" in seen["notes"]
+    assert "* Fréchet distanceBeware: mostly bias." in seen["notes"]
+    assert seen["best"] == "Recall1,Coverage1", (
+        "no dot for equal values, for noise or for what is mostly bias"
+    )
+    assert seen["inside"] == "true" and sorted(seen["whole"].split(",")) == [done, again]
+
+
+@pytest.mark.browser
+def test_the_slider_goes_to_the_end_of_what_is_shown(browser, store, runs):
+    """The vae was sampled until step 250 only, other families until 1,000."""
+    again, done = "20261125-080000-3b5e", runs["done"]
+    shutil.copytree(store.path(f"runs/{done}"), store.path(f"runs/{again}"))
+    for step in (500, 750, 1000):
+        store.delete(f"store/train/vae1000000000000/attempts/1/samples/step-{step:07d}.webp")
+    for run_id in (done, again):
+        run = store.read_json(f"runs/{run_id}/run.json") | {"run_id": run_id}
+        store.write_json(f"runs/{run_id}/run.json", run)
+        build_run(store, run_id)
+    build_index(store)
+    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    await wait();
+    const at = () => one(".player output").textContent, family = all("#axes select")[2];
+    note("first", at()); family.value = "dcgan"; family.dispatchEvent(new Event("change")); await wait();
+    note("second", at());
+    """)  # fmt: skip
+    assert (seen["first"], seen["second"]) == ("step 250 of 250", "step 1,000 of 1,000")

@@ -124,3 +124,13 @@ def test_the_hubs_own_parser_reads_it() -> None:
     results = card.data.eval_results
     assert {result.metric_type for result in results} >= {"frechet_distance", "kid"}
     assert all(result.metric_args and result.dataset_split == "test" for result in results)
+
+
+def test_the_metric_that_ranks_is_the_first() -> None:
+    result = fixture.result("dcgan", 14.2)
+    result.metrics["frechet_distance"].note = "mostly bias"
+    data = DatasetCard(**fixture.lineage().data.model_dump(exclude={"version", "hash"}), source="the web")
+    model = ModelConfig(family="dcgan", config={}, card=DataSpec(1, 28, 10, 0).to_json())
+    content = parsed(f"{front_matter(data, 'v', result, model, {})}# Title")
+    (index,) = content["model-index"]
+    assert content["metrics"][0] == index["results"][0]["metrics"][0]["type"] == "kid"

@@ -104,3 +104,21 @@ def test_the_index_shows_the_standing_champions(store):
     assert standing.champion == next(entry for entry in history.entries if entry.is_current)
     shown = page(store, build_index(store))
     assert f"champion {standing.champion.number}," in shown.text and standing.champion.family in shown.text
+
+
+def test_a_champion_shows_the_metric_by_which_it_was_judged(store):
+    run_id = verdicts.write_gated(store)
+    now = champions.current(store, *OF)
+    now.judgement.metrics["frechet_distance"].note = "mostly bias"
+    metric = now.judgement.metrics["kid"]
+    champions.append(store, verdicts.entry(now.number + 1, now.judgement))
+    (history,) = gate.histories(store, read_run(store, run_id))
+    (standing,) = gate.standing(store)
+    assert history.metric == standing.metric == "KID"
+    assert history.entries[0].value == standing.champion.value == gate.measure("kid").show(metric.value)
+    metric.note = "the extractor tells no classes"
+    champions.append(store, verdicts.entry(now.number + 2, now.judgement))
+    shown = gate.standing(store)[0].champion
+    assert shown.value.endswith(" *") and shown.note == metric.note
+    assert metric.note in page(store, build_index(store)).text
+    assert metric.note in page(store, build_run(store, run_id)).text

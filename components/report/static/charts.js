@@ -146,6 +146,19 @@
     }
     return group;
   };
+  const NAME_GAP = 16, LONGEST_NAME = 24; // pixels beside a name, and its most characters
+  const ruler = document.createElement("canvas").getContext("2d");
+  /* The width of a name in pixels, in the font of atelier.css. */
+  const widthOf = (name) => {
+    ruler.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
+    return ruler.measureText(name).width;
+  };
+  /* A name, shortened to what fits. */
+  const fitting = (name, room) => {
+    let most = LONGEST_NAME;
+    while (most > 2 && widthOf(short(name, most)) > room) most -= 1;
+    return short(name, most);
+  };
   /* Names at the ends of the lines, pushed apart where they would overlap. */
   const drawNames = ({ plot, X, Y, pad, height }, shown) => {
     const ends = shown.filter((s) => s.points.length).map((s) => ({ s, p: s.points[s.points.length - 1] })).sort((a, b) => Y(a.p[1]) - Y(b.p[1]));
@@ -153,7 +166,7 @@
     for (const end of ends) end.y = last = Math.max(last + 15, Y(end.p[1]) + 4);
     let floor = height - pad.bottom;
     for (const end of ends.reverse()) { end.y = Math.min(end.y, floor); floor = end.y - 15; }
-    for (const { s, p, y } of ends) plot.append(svg("text", { class: "name", x: X(p[0]) + 10, y }, short(s.name, 18)));
+    for (const { s, p, y } of ends) plot.append(svg("text", { class: "name", x: X(p[0]) + 10, y }, fitting(s.name, pad.right - NAME_GAP + 0.1)));
   };
   const usableSeries = (series, { logX, logY }) => {
     const usable = ([x, y]) => isNumber(x) && isNumber(y) && (!logX || x > 0) && (!logY || y > 0);
@@ -178,8 +191,8 @@
     } };
   };
   const linePadding = (shown, { width, names, yLabel, events }) => {
-    const right = names ? 16 + 7.2 * Math.min(18, Math.max(...shown.map((s) => s.name.length))) : 14;
-    return { left: 52, right: Math.min(right, width * 0.3), top: yLabel || events.length ? 24 : 10, bottom: 38 };
+    const right = names ? NAME_GAP + Math.max(...shown.map((s) => widthOf(short(s.name, LONGEST_NAME)))) : 14;
+    return { left: 52, right: Math.min(right, width * 0.4), top: yLabel || events.length ? 24 : 10, bottom: 38 };
   };
   const lineFrame = (shown, points, lost, options) => {
     const { width, height, logX, logY, label } = options, pad = linePadding(shown, options);

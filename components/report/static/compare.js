@@ -63,28 +63,43 @@
 
   // ---------------------------------------------------------------- numbers
 
+  /* The best cell that may lead; none if another looks the same. */
   const best = (cells) => {
     const first = cells.find((cell) => cell), fair = cells.filter((cell) => cell && cell.comparability === first.comparability && isNumber(cell.value));
-    if (fair.length < 2) return null;
-    const leading = fair.filter((cell) => cell.may_lead).map((cell) => cell.value);
-    return leading.length ? leading.reduce((a, b) => ((first.better === "higher") === (a > b) ? a : b)) : null;
+    const leading = fair.filter((cell) => cell.may_lead);
+    if (fair.length < 2 || !leading.length) return null;
+    const lead = leading.reduce((a, b) => ((first.better === "higher") === (a.value > b.value) ? a : b));
+    return fair.some((cell) => cell !== lead && cell.text === lead.text) ? null : lead;
   };
   const metricRow = (label, cells) => {
     const lead = best(cells), first = cells.find((cell) => cell);
     return el("tr", {}, el("th", { scope: "row" }, label, ` ${first.better === "higher" ? "↑" : "↓"}`, first.real ? el("small", {}, `real images ${first.real}`) : null), cells.map((cell) => {
       if (!cell) return el("td", { class: "n" }, "–");
-      const off = cell.comparability !== first.comparability, won = !off && cell.may_lead && cell.value === lead;
+      const off = cell.comparability !== first.comparability, won = cell === lead;
       return el("td", { class: `n${off ? " off" : ""}${won ? " best" : ""}` }, won ? el("span", { class: "star", role: "img", "aria-label": "best" }, "●") : null,
         cell.text, cell.interval ? el("small", {}, cell.interval) : null, off ? el("small", {}, "not comparable") : null);
     }));
   };
   const costRow = (label, cells) => el("tr", {}, el("th", { scope: "row" }, label), cells.map((text) => el("td", { class: "n" }, text ?? "–")));
+  /* The metrics of results, those with a note last, so that the one that ranks is first. */
+  const metricsOf = (results) => {
+    const noted = (name) => results.some(({ metrics }) => metrics[name] && metrics[name].note);
+    return unique(results.flatMap((one) => Object.keys(one.metrics))).sort((a, b) => noted(a) - noted(b));
+  };
+  /* What speaks against the numbers of a family: samples that are not near real images, and doubtful metrics. */
+  const familyNotes = (family, runs) => {
+    const results = runs.map((run) => [run.run_id, run.numbers.find((one) => one.family === family)]).filter(([, one]) => one);
+    const unlike = results.filter(([, one]) => one.unlike).map(([id, one]) => [id, `Not near real images, so it is neither best nor ahead in any measure: ${one.unlike}.`]);
+    const notes = new Map(results.flatMap(([, one]) => Object.values(one.metrics).filter((m) => m.note).map((m) => [`* ${m.label}`, `Beware: ${m.note}.`])));
+    return el("dl", { class: "notes" }, [...unlike, ...notes].map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  };
   const familyRows = (family, runs) => {
     const results = runs.map((run) => run.numbers.find((one) => one.family === family)), some = results.filter(Boolean);
-    const metrics = unique(some.flatMap((one) => Object.keys(one.metrics))), costs = Object.keys(some[0].costs);
+    const metrics = metricsOf(some), costs = Object.keys(some[0].costs);
     const labelOf = (name) => some.find((one) => one.metrics[name]).metrics[name].label;
     return [
-      el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: runs.length + 1 }, family)),
+      el("tr", { class: "group" }, el("th", { scope: "rowgroup" }, family),
+        results.map((one) => el("td", { class: "n" }, one && one.unlike ? el("small", { class: "unbeaten" }, "not near real images") : null))),
       ...metrics.map((name) => metricRow(labelOf(name), results.map((one) => one && one.metrics[name]))),
       ...costs.map((name) => costRow(some[0].costs[name][0], results.map((one) => one && one.costs[name][1]))),
     ];
@@ -95,7 +110,7 @@
     const isIn = (run, family) => run.numbers.some((one) => one.family === family);
     const both = families.filter((family) => runs.filter((run) => isIn(run, family)).length > 1);
     const shown = both.length ? both : families, state = { family: opensWith(families, runs, isIn) }, body = el("div");
-    const draw = () => body.replaceChildren(region(`Numbers of ${state.family}`, "numbers", runs, familyRows(state.family, runs)));
+    const draw = () => body.replaceChildren(region(`Numbers of ${state.family}`, "numbers", runs, familyRows(state.family, runs)), familyNotes(state.family, runs));
     const choice = select("Family", [...shown, ...families.filter((family) => !shown.includes(family))].map((f) => [f, f]), state.family, (family) => { state.family = family; draw(); });
     place.append(el("div", { class: "tools" }, families.length > 1 ? choice : null), body);
     draw();
@@ -107,7 +122,8 @@
     if (!families.length) return;
     const metrics = names.filter((metric) => runs.some((run) => run.families.some((family) => has(family, metric))));
     const isIn = (run, family) => run.families.some((f) => f.name === family && names.some((m) => has(f, m)));
-    const state = { family: opensWith(families, runs, isIn), metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0], axis: "seconds" }, box = el("div"), readout = readoutLine();
+    const state = { family: opensWith(families, runs, isIn), metric: metrics[0], axis: "seconds" }, box = el("div"), readout = readoutLine();
+    const doubt = (metric) => ((runs[0].notes || {})[metric] ? ` * ${runs[0].notes[metric]}.` : "");
     const AXIS = { seconds: ["seconds of training", duration], step: ["step", number], images: ["images seen", number] };
     const draw = () => {
       const series = runs.map((run, i) => ({ run, i, family: run.families.find((f) => f.name === state.family) })).filter(({ family }) => family && has(family, state.metric))
@@ -115,7 +131,7 @@
       const say = (x, shown) => `${AXIS[state.axis][1](x)}: ${shown.map((s) => [s.name, s.points.filter((p) => p[0] <= x).pop()]).filter(([, p]) => p).map(([name, p]) => `${name} ${decimal(p[1])}`).join(" · ")}`;
       lineChart(box, readout, {
         series, width: Math.max(260, box.clientWidth), height: 320, names: true, logY: true, xLabel: AXIS[state.axis][0], yLabel: `${runs[0].measures[state.metric]}, lower is better`,
-        label: `${runs[0].measures[state.metric]} of ${state.family} against ${AXIS[state.axis][0]}`, say, idle: "Fixed-seed samples against few validation images. Hover or focus to read values.",
+        label: `${runs[0].measures[state.metric]} of ${state.family} against ${AXIS[state.axis][0]}`, say, idle: `Fixed-seed samples against few validation images. Hover or focus to read values.${doubt(state.metric)}`,
       });
     };
     const change = (key) => (value) => { state[key] = value; draw(); };

@@ -17,10 +17,8 @@
     : unique(range(MOST_STEPS).map((i) => points[Math.round((i * (points.length - 1)) / (MOST_STEPS - 1))])));
   const countOf = ({ samples }) => samples.count || 0;
   const fixed = (view) => view.dims.filter((dim) => dim !== view.rows && dim !== view.columns);
-  /* The entries of the run or the family that the reader has chosen, where it is neither rows nor columns. */
-  const left = (view) => view.entries.filter((entry) => fixed(view).every((dim) => !(dim in entry) || entry[dim] === view[dim]));
   const valuesOf = (dim, view) => {
-    const of = left(view);
+    const of = view.shown();
     if (dim === "step") return thinned(view.pointsOf(of));
     if (dim === "sample") return range(Math.max(1, ...of.map(countOf)));
     return unique(of.map((entry) => entry[dim]));
@@ -100,7 +98,6 @@
   const gallery = (place, tools, view, { pick, keyOf = () => null, own = null }) => {
     let before = "";
     const draw = () => {
-      for (const dim of ["run", "family"]) if (view.dims.includes(dim) && view[dim] === null && view.rows !== dim && view.columns !== dim) view[dim] = view.entries[0][dim];
       const apart = Boolean(own) && view.rows === "family" && view.columns === "sample";
       if (own) own(apart);
       const focus = all("select, button", tools).indexOf(document.activeElement);

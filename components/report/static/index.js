@@ -10,12 +10,14 @@
   const showMetric = (name, value) => (labels[name] && labels[name][1] && isNumber(value) ? `${(value * 100).toFixed(1)}\u00a0%` : decimal(value));
   /* Names with a label first, in the order of the labels. */
   const ordered = (names) => [...Object.keys(labels).filter((n) => names.includes(n)), ...names.filter((n) => !(n in labels)).sort()];
-  /* The metrics of results, those with a warning last. */
+  /* The metrics of results, the one that ranks first, as components/common/ranking.py chooses it; those with a note last. */
   const rankable = (results) => {
     const metrics = results.flatMap((result) => Object.entries(result.metrics));
-    const warned = new Set(metrics.filter(([, metric]) => metric.note).map(([name]) => name));
-    return ordered(unique(metrics.map(([name]) => name))).sort((a, b) => warned.has(a) - warned.has(b));
+    const warned = new Set(metrics.filter(([, metric]) => metric.note).map(([name]) => name)), names = unique(metrics.map(([name]) => name)), [distances, others] = data.ranking;
+    const first = [...distances, ...others].find((n) => names.includes(n) && !warned.has(n)) || others.find((n) => names.includes(n));
+    return ordered(names).sort((a, b) => (b === first) - (a === first) || warned.has(a) - warned.has(b));
   };
+  const markOf = ({ note }) => (note ? " *" : "");
   const better = (a, b) => (a.better === "higher" ? b.value - a.value : a.value - b.value);
   const RECIPE = { extractor: "extractor", extractor_hash: "extractor weights", n: "number of images", split: "split" };
   /* Why a metric cannot be compared with another. */
@@ -62,7 +64,7 @@
   const valueCell = ({ m, off }, metric, reference) => {
     const small = off ? `not comparable: ${difference(m, reference)}`
       : isNumber(m.low) && isNumber(m.high) ? `${showMetric(metric, m.low)} to ${showMetric(metric, m.high)}` : null;
-    return cell(el("span", {}, showMetric(metric, m.value)), small && el("small", {}, small));
+    return cell(el("span", {}, showMetric(metric, m.value), markOf(m)), small && el("small", {}, small));
   };
   const leaderRow = (row, rank, metric, reference) => {
     const { result, run, m, off, also } = row, when = day(run.started) + (run.smoke ? ", smoke" : "") + (also ? `, and ${number(also)} more` : "");
@@ -91,6 +93,7 @@
     const text = `${parts.join(", ")}, as in run ${run.run_id}. The real baseline is the value of real images against real images.`;
     return el("div", {}, el("dt", {}, "Measured with"), el("dd", {}, text));
   };
+  const doubts = (list) => unique(list.map(({ m }) => m.note).filter(Boolean)).map((note) => el("div", {}, el("dt", {}, "*"), el("dd", {}, `Beware: ${note}.`)));
   const taskOf = ({ result }) => result.task || "generate";
   /* The rows that the state selects; a task or a metric that the data set lacks is replaced by its first. */
   const selected = (rows, state) => {
@@ -120,7 +123,7 @@
       const lines = list.slice(first, first + LEADERS).map((row, i) => leaderRow(row, first + i + 1, state.metric, reference));
       const heads = [["#"], ["Family"], [`${metricName(state.metric || "")} ${arrow}`, 1], ["Real images", 1], ["n", 1], ["Parameters", 1], ["Training", 1], ["Samples/s", 1], ["Run"]];
       body.replaceChildren(tools, tableOf("Leaderboard over runs", heads, lines, "ranks"),
-        el("dl", { class: "notes" }, referenceNote(reference, as && as.run)), pager(state.page, pages, (page) => go({ page })));
+        el("dl", { class: "notes" }, referenceNote(reference, as && as.run), doubts(list)), pager(state.page, pages, (page) => go({ page })));
     };
     place.append(body);
     draw();
@@ -128,8 +131,8 @@
 
   // ---------------------------------------------------------------- all runs
 
-  const bestOf = (run) => run.best.map(({ family, metric, value }) => el("div", { class: "bests" }, family,
-    el("small", {}, `${metricName(metric)} ${showMetric(metric, value)}`)));
+  const bestOf = (run) => run.best.map(({ family, metric, value, note }) => el("div", { class: "bests" }, family,
+    el("small", { title: note }, `${metricName(metric)} ${showMetric(metric, value)}${markOf({ note })}`)));
   const familiesOf = (run) => run.families.flatMap((name, i) => [
     i ? ", " : "", run.failed.includes(name) ? el("span", { class: "failed" }, `${name} ✕ failed`) : name,
   ]);

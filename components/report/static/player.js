@@ -28,7 +28,10 @@
       entries, axes: axes.length ? axes : ["step"], axis: "step", at: 0, points: [], rows: "family", columns: "sample", whole: false,
       run: null, family: null, sample: null, enlarged: false, ...chosen, listeners: [],
     };
-    const along = (axis, of = entries) => unique(of.flatMap(({ samples }) => samples.grids.map((grid) => grid[axis]))).sort(ascending);
+    /* The entries that are shown: of the run and the family that the reader has chosen, where these are neither rows nor columns. */
+    const fixed = () => ["run", "family"].filter((dim) => (view.dims || []).includes(dim) && dim !== view.rows && dim !== view.columns);
+    view.shown = () => entries.filter((entry) => fixed().every((dim) => view[dim] === null || entry[dim] === view[dim]));
+    const along = (axis, of = view.shown()) => unique(of.flatMap(({ samples }) => samples.grids.map((grid) => grid[axis]))).sort(ascending);
     view.pointsOf = (of) => along(view.axis, of);
     view.gridOf = ({ samples }, at = view.at) => samples.grids.filter((grid) => grid[view.axis] <= at).pop() || samples.grids[0];
     view.text = () => AXES[view.axis].text(view.at, view.points[view.points.length - 1]);
@@ -42,8 +45,19 @@
       ...view.also, run: view.run, family: view.family, [view.axis]: view.at, sample: view.sample === null || (isUsual() && !view.enlarged) ? null : view.sample + 1,
       ...(isUsual() ? {} : { rows: view.rows, columns: view.columns, enlarged: view.enlarged ? 1 : null }),
     });
+    const atEnd = () => view.at === view.points[view.points.length - 1];
+    /* Gives the slider the points of what is shown now; if it was at the end, it stays there. */
+    const settle = (ended) => {
+      for (const dim of fixed()) if (view[dim] === null && entries.length) view[dim] = entries[0][dim];
+      const points = along(view.axis);
+      if (!points.length || points.join() === view.points.join()) return;
+      view.points = points;
+      view.at = ended ? points[points.length - 1] : points.filter((x) => x <= view.at).pop() ?? points[0];
+    };
     view.change = (values) => {
+      const ended = !("at" in values) && atEnd();
       Object.assign(view, values);
+      settle(ended);
       for (const listen of view.listeners) listen(view);
       writeAddress(view.address());
     };
@@ -57,7 +71,8 @@
     view.atStep = (step, name) => {
       const of = entries.filter(({ family }) => !name || family === name), known = (of.length ? of : entries).flatMap(({ samples }) => samples.grids);
       const grid = known.filter((g) => g.step <= step).sort((a, b) => a.step - b.step).pop() || known[0];
-      return view.axis === "step" ? view.points.filter((s) => s <= step).pop() ?? view.points[0] : grid[view.axis];
+      const points = along("step");
+      return view.axis === "step" ? points.filter((s) => s <= step).pop() ?? points[0] : grid[view.axis];
     };
     /* Takes over what the address says; what does not exist here is left out. */
     view.open = () => {
@@ -65,6 +80,7 @@
       const names = { run: unique(entries.map((e) => e.run)), family: unique(entries.map((e) => e.family)), rows: view.dims, columns: view.dims };
       for (const [name, known] of Object.entries(names)) if ((known || []).includes(given[name])) view[name] = given[name];
       if (view.rows === view.columns) view.columns = view.rows === "sample" ? "step" : "sample";
+      settle(true);
       if (axis) { view.setAxis(axis); view.at = view.points.filter((x) => x <= parseFloat(given[axis])).pop() ?? view.points[0]; }
       const sample = parseInt(given.sample, 10) - 1;
       view.sample = sample >= 0 ? sample : view.sample;
@@ -128,14 +144,15 @@
     const control = { at: () => Number(slider.value), last: () => view.points.length - 1, set: (i) => view.change({ at: view.points[i] }) };
     const { button, stop } = playButton(control);
     view.go = (step, family) => { stop(); view.change({ at: view.atStep(step, family) }); };
-    const shownAxis = { signs: null };
+    const shown = { points: null };
     const show = () => {
       slider.max = control.last();
       slider.value = view.points.indexOf(view.at);
       out.textContent = view.text();
       slider.setAttribute("aria-valuetext", out.textContent);
-      if (shownAxis.signs === view.axis) return;
-      shownAxis.signs = view.axis;
+      const points = `${view.axis} ${view.points}`;
+      if (shown.points === points) return;
+      shown.points = points;
       for (const sign of all(".sign", track)) sign.remove();
       track.append(...signsOf(view, families, view.go));
     };

@@ -183,7 +183,7 @@
     if (!curved.length) { empty(place, "No samples from training have been evaluated."); return; }
     const tasks = unique(curved.map((family) => family.task)), metrics = names.filter((name) => curved.some((family) => hasQuality(family, name)));
     const options = {
-      task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0],
+      task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics[0],
       logX: false, logY: true,
     };
     const box = el("div"), readout = readoutLine();
@@ -198,7 +198,7 @@
       width: Math.max(260, box.clientWidth), height: box.clientWidth < 560 ? 300 : 360, logX: options.logX, logY: options.logY, names: true,
       xLabel: "seconds of training", yLabel: `${data.measures[options.metric]}, lower is better`,
       label: `${data.measures[options.metric]} over seconds of training`, say: sayQuality, pick: pickQuality,
-      idle: "Filled markers: the step of the slider. Hover or focus to read values; a click, or Enter, shows the samples of the point.",
+      idle: `Filled markers: the step of the slider. Hover or focus to read values; a click, or Enter, shows the samples of the point.${data.notes[options.metric] ? ` * ${data.notes[options.metric]}.` : ""}`,
     });
     const change = (key) => (value) => { options[key] = value; draw(); };
     place.append(el("div", { class: "tools" },
