@@ -124,7 +124,7 @@ def test_a_store_that_forgets(local, monkeypatch):
 def test_a_store_that_cannot_be_used(tmp_path, quick):
     (tmp_path / "file").touch()
     check = found(examine(tmp_path, "file", TRIAL))["store"]
-    assert check.ok is False and "cannot be written" in check.detail and check.advice
+    assert check.ok is False and "cannot be made there" in check.detail and check.advice
 
 
 @pytest.mark.s3
