@@ -64,12 +64,14 @@ def start_server() -> None:
     if url := PREFECT_API_URL.value():
         check_server(url)
         return
+    folder = PREFECT_HOME.value()
     try:
-        with locked(PREFECT_HOME.value() / "server-start"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "server-start"):
             _start()
     except OSError as error:
         raise InputError(
-            f"{error.filename or PREFECT_HOME.value()}: {error.strerror}; Prefect's records need a folder "
+            f"{error.filename or folder}: {error.strerror}; Prefect's records need a folder "
             "that can be written: set PREFECT_HOME, or ATELIER_HOME for the whole project"
         ) from None
 

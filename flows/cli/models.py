@@ -272,11 +272,13 @@ def anomaly(
 
 def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
     """Say why the gate has not blessed a run's model of a family, and whether it judged reconstructions."""
+    from components.families.tasks import TASKS
+
     for judgement in manifest.gate:
         if judgement.model.family == family and not judgement.is_blessed:
             why = "; ".join(judgement.failed)
             what = f"{family} of run {manifest.run_id}"
-            if judgement.task == "reconstruct":
+            if TASKS[judgement.task].has_target:
                 say(f"the gate did not bless the reconstructions of {what}, so its scores may mislead: {why}")
             else:
                 say(

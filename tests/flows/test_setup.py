@@ -222,7 +222,7 @@ def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], say
 
 
 def test_the_minutes_of_a_config_are_what_its_header_states() -> None:
-    assert setup.stated_minutes(QUICKSTART).startswith("quickstart.yaml states in minutes: 8 on two recent")
+    assert setup.stated_minutes(QUICKSTART).startswith("quickstart.yaml states in minutes: 5 on two recent")
     assert setup.stated_minutes(ROOT / "configs/gpu/diffusion-64.yaml") == ""
 
 

@@ -120,7 +120,7 @@ def test_a_file_system_that_cannot_sync_will_do(local, monkeypatch):
 
 def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="choose another folder"):
+    with pytest.raises(InputError, match="file: the folder cannot be made there; name another"):
         Store(tmp_path / "file").write_bytes("x", b"1")
 
     def refused(*_, **__):
