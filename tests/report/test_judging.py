@@ -1,0 +1,23 @@
+"""What a reader is told of the network that judges."""
+
+from __future__ import annotations
+
+from components.extractors.small import default_steps
+from components.records.evaluation import MetricResult
+from components.records.run import DataLineage, Lineage, RunManifest
+from components.report.judging import judged_briefly
+
+
+def told(steps: int | None, extractor: str = "classifier") -> str:
+    data = DataLineage(name="shelf", counts={"train": 321})
+    lineage = Lineage(data=data, config={"evaluate": {"extractor_steps": steps}})
+    metrics = {"kid": MetricResult(value=0.1, extractor=extractor)}
+    return judged_briefly(RunManifest(run_id="r", lineage=lineage), [{}, metrics])
+
+
+def test_fewer_steps_than_usual_are_told() -> None:
+    usual = default_steps(321)
+    sentence = told(usual - 1)
+    assert f"in {usual - 1:,} steps, fewer than the usual {usual:,}" in sentence
+    assert told(usual) == told(None) == told(usual - 1, "inception") == ""
+    assert judged_briefly(RunManifest(run_id="r"), []) == ""
