@@ -73,7 +73,8 @@ def motion_errors(
     """
     recorder, first = MotionErrors(generator, seed, start), min(n, CHUNK)
     settings: dict[str, Any] = {"seed": seed, "start": start, "device": device, **inputs.conditions}
-    generate.draw(recorder, inputs.card, n=first, **settings)
+    batch = CHUNK if start else first  # of a few images no whole chunk is drawn and moved
+    generate.draw(recorder, inputs.card, n=first, batch=batch, **settings)
     result = {}
     for name, errors in ((SHIFT, recorder.shifts), (ROTATION, recorder.rotations)):
         result[name] = np.full(n, np.nan)
