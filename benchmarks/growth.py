@@ -38,7 +38,9 @@ def prepare(folder: Path, n: int) -> Callable[[], object]:
     from components.data.sources.prepare import add
 
     write_images(folder / "images", n)
-    return lambda: add("growth", folder / "images", folder / "home", resolution=RESOLUTION, workers=1, layout="none")
+    return lambda: add(
+        "growth", folder / "images", folder / "home", resolution=RESOLUTION, workers=1, layout="none"
+    )
 
 
 def version(folder: Path, n: int) -> Callable[[], object]:

@@ -73,6 +73,14 @@ def model_card(
         "precision, density and coverage may exceed, or that of a perfect output. Numbers with different",
         "extractors, counts or data do not compare; none is the literature's FID unless it is called FID.",
         "",
+        *_use(result),
+    ]
+    return "\n".join(lines)
+
+
+def _use(result: FamilyResult) -> list[str]:
+    """Return how to draw with the model."""
+    return [
         "## Use",
         "",
         f"{INSTALL} In the folder of this file, which needs `model.safetensors` and `config.json`:",
@@ -90,7 +98,6 @@ def model_card(
         "`verify` compares a published folder with its `provenance.json` and draws the samples again.",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _made_from(result: FamilyResult) -> str:
