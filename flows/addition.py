@@ -36,8 +36,8 @@ def to_add(family: str, run: RunManifest, store: Store) -> str:
     name, config = config_of(run)
     settings = {"data.name": run.lineage.data.name, **dict(flat(run.lineage.config))}
     own = dict(flat(config.model_dump(mode="json")))
-    kept = DATA if run.smoke else DATA + EXTRACTOR
-    changes = [f"{key}={written(settings[key])}" for key in kept if differs(key, settings, own)]
+    names = DATA if run.smoke else DATA + EXTRACTOR
+    changes = [f"{key}={written(settings[key])}" for key in names if differs(key, settings, own)]
     if open_store(config.store.url, home()).url != store.url:
         changes.append(f"store.url={store.url}")
     common = Train(**config.train).steps

@@ -42,8 +42,8 @@ def line(
     """
     text = entry.due or entry.began
     date = datetime.fromisoformat(text).astimezone(UTC) if text else datetime.now(UTC)
-    said = entry.outcome if entry.outcome == UNCHANGED else f"{entry.outcome}: {entry.reason}"
-    parts = [f"{date:%H:%M} UTC {said}"]
+    outcome = entry.outcome if entry.outcome == UNCHANGED else f"{entry.outcome}: {entry.reason}"
+    parts = [f"{date:%H:%M} UTC {outcome}"]
     if run and entry.outcome != UNCHANGED:
         parts += [result_of(result) for result in run.results]
         parts += [f"page: {store}/{run.report}"] if run.report else []

@@ -18,6 +18,7 @@ from components.common.interruption import interrupted
 from components.common.paths import home
 from components.common.public import public
 from components.config.experiment import Experiment
+from components.records.names import page_of
 from components.records.run import Overhead, RunManifest
 from components.retention.remove import wait_for_removal
 from components.sinks.export import export_metrics, need
@@ -122,11 +123,6 @@ def announce(run: Run, *, works: bool = True) -> None:
         say(f"  page: {run.store.url}/{page_of(run.run_id)}, from the first samples on", "dim")
     if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
         say(f"  on the CPU: {reason}", "yellow")
-
-
-def page_of(run_id: str) -> str:
-    """Return the path of a run's page in the store."""
-    return f"runs/{run_id}/report/index.html"
 
 
 def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: str) -> RunManifest:

@@ -46,12 +46,12 @@ def print_table(console: Console, made: Table) -> None:
 
 def parts(widths: Sequence[int], most: int) -> list[list[int]]:
     """Return the columns of each part of a table: the first, and others up to a width of `most`."""
-    found = [[0]]
+    columns = [[0]]
     for i in range(1, len(widths)):
-        if len(found[-1]) > 1 and total([widths[j] for j in (*found[-1], i)]) > most:
-            found.append([0])
-        found[-1].append(i)
-    return found
+        if len(columns[-1]) > 1 and total([widths[j] for j in (*columns[-1], i)]) > most:
+            columns.append([0])
+        columns[-1].append(i)
+    return columns
 
 
 def total(widths: Sequence[int]) -> int:

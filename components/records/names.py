@@ -15,3 +15,8 @@ EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the attempt and th
 DAMAGED = ".damaged"  # suffix of checkpoints that were found damaged
 
 VALIDATION_LOSS = "validation loss"  # the metric that selects the weights of a training that it stops
+
+
+def page_of(run_id: str) -> str:
+    """Return the path of a run's page in the store."""
+    return f"runs/{run_id}/report/index.html"

@@ -11,6 +11,7 @@ from components.common.finite import finite
 from components.common.hashing import json_sha256
 from components.common.ranking import DISTANCES, OTHERS
 from components.records.evaluation import Metrics
+from components.records.names import page_of
 from components.records.run import RunSummary
 from components.report import leaderboard
 from components.report.baselines import unlike_real
@@ -48,7 +49,7 @@ def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
         ],
         "best": leaderboard.leaders(run.results),
         "written": _written(run),
-        "report": f"runs/{run_id}/report/index.html" if run.report else None,
+        "report": page_of(run_id) if run.report else None,
     }
 
 

@@ -260,8 +260,13 @@ def anomaly(
     if as_json:
         flagged = sum(image.flagged for image in scores.images)
         images = [asdict(image) for image in scores.images]
-        told = {"threshold": 1.0, "known": scores.known, "flagged": flagged, "skipped_files": scores.left_out}
-        print(json.dumps(told | {"images": images}))
+        document = {
+            "threshold": 1.0,
+            "known": scores.known,
+            "flagged": flagged,
+            "skipped_files": scores.left_out,
+        }
+        print(json.dumps(document | {"images": images}))
         return
     show_scored(scores, quantile, "--json lists" if output else LIST_ALL)
     if output:
@@ -343,8 +348,8 @@ def training_one(manifests: Sequence[RunManifest], store: Store) -> str:
     if not manifests:
         return f"train one: `atelier run --only {family} --set data.name=NAME`"
     like = (full or manifests)[0]
-    kept = "the data" if like.smoke else "data, config and extractor"
-    return f"train one: `{to_add(family, like, store)}`, which keeps {kept} of run {like.run_id}"
+    unchanged = "the data" if like.smoke else "data, config and extractor"
+    return f"train one: `{to_add(family, like, store)}`, which keeps {unchanged} of run {like.run_id}"
 
 
 def runs_with_models(store: Store) -> list[RunManifest]:

@@ -172,10 +172,10 @@ def about(images: Listing, sources: Listing, request: Request, pairing: Pairing)
     if pairing.sources is not None:
         entries["source"] += " made from " + other["source"]
     if sources.files is not images.files:
-        mine, theirs = entries["options"], other["options"]
-        mine["ignored_files"] += theirs["ignored_files"]
-        if names := [*mine.get("ignored_names", ()), *theirs.get("ignored_names", ())][:NAMED]:
-            mine["ignored_names"] = names
+        options, more = entries["options"], other["options"]
+        options["ignored_files"] += more["ignored_files"]
+        if names := [*options.get("ignored_names", ()), *more.get("ignored_names", ())][:NAMED]:
+            options["ignored_names"] = names
         entries["left_out"] = dict(Counter(entries["left_out"]) + Counter(other["left_out"]))
         entries["notes"] = entries["notes"] + [f"sources: {note}" for note in other["notes"]]
     how = "none" if pairing.unpaired else pairing.side_by_side or "by name"
