@@ -12,7 +12,7 @@ from components.common.errors import InputError
 from components.common.light import whole_install
 from components.common.paths import config_path, home
 from components.records.run import RunManifest, flat
-from components.registry.runs import read_record
+from components.registry.runs import newest_first
 from components.store import open_store
 
 
@@ -65,6 +65,4 @@ def runs(store: str = "output") -> list[RunManifest]:
     Args:
         store: a folder, relative to the project's, or any fsspec URL.
     """
-    opened = open_store(store, home())
-    records = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
-    return [record for record in records if record]
+    return list(newest_first(open_store(store, home()), RunManifest))

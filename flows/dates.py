@@ -56,7 +56,7 @@ def line(
 
 def result_of(result: FamilyResult) -> str:
     """Return a result in a few words: the metric that ranks it."""
-    if (found := ranking_value(result.metrics)) is None:
+    if (ranking := ranking_value(result.metrics)) is None:
         return f"{result.family} done"
-    name, metric = found
+    name, metric = ranking
     return f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}"

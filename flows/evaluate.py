@@ -32,11 +32,11 @@ from components.pipeline.expected import Estimates
 from components.pipeline.external import evaluate_external
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
-from components.records.evaluation import ExternalEvaluation
+from components.records.evaluation import ExternalEvaluation, Metrics
 from components.records.run import RunManifest
 from components.registry import pins
-from components.registry.runs import read_record
-from components.report.baselines import copies
+from components.registry.runs import newest_first
+from components.report.baselines import copies, unlike
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
@@ -51,9 +51,8 @@ JUDGE = ("extractor", "extractor_steps", "classifier_steps", "reference_images")
 
 def judge_of_runs(store: Store, name: str) -> Mapping[str, Any]:
     """Return how the newest full run on a data set judged: its settings of extractor and classifier."""
-    for run_id in reversed(store.list("runs")):
-        run = read_record(store, run_id, RunManifest)
-        if run and run.results and not run.smoke and run.lineage.data.name == name:
+    for run in newest_first(store, RunManifest):
+        if run.results and not run.smoke and run.lineage.data.name == name:
             judged = run.lineage.config.get("evaluate", {})
             custom = judged.get("extractor") == "custom"
             return {key: judged[key] for key in JUDGE if judged.get(key) is not None and not custom}
@@ -160,7 +159,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
         images = scan_images(source, session.plan.card, Path(folder))
         if images.skipped:
-            say(f"{images.told}; {usable(len(images.paths), session.plan, split)}")
+            say(f"{images.notice}; {usable(len(images.paths), session.plan, split)}")
         if images.resized:
             pixels = session.plan.card.resolution
             say(f"{images.resized:,} images are not {pixels} pixels square: {images.preparation}")
@@ -181,8 +180,15 @@ def evaluate(
         labelled=images.labels is not None,
         skipped_files=images.skipped,
         metrics=metrics,
-        beware=[copied] if (copied := copies(metrics)) else [],
+        beware=warnings(metrics),
     )
+
+
+def warnings(metrics: Metrics) -> list[str]:
+    """Return what the metrics say against images, in sentences."""
+    why = unlike(metrics)
+    far = f"the images are not near real images: {why}" if why else ""
+    return [sentence for sentence in (far, copies(metrics)) if sentence]
 
 
 def usable(images: int, plan: Plan, split: str) -> str:

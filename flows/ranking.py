@@ -18,7 +18,8 @@ def ranking_value(metrics: Mapping[str, MetricResult]) -> tuple[str, MetricResul
 
 def best_of(results: Mapping[str, Metrics]) -> str | None:
     """Return the owner of the best value; None if there is no value, or the values do not compare."""
-    values = {owner: found[1] for owner, metrics in results.items() if (found := ranking_value(metrics))}
+    ranking = {owner: ranking_value(metrics) for owner, metrics in results.items()}
+    values = {owner: value[1] for owner, value in ranking.items() if value}
     try:
         return next(iter(ranked(values)), None)
     except InputError:

@@ -100,8 +100,8 @@ def best(run: RunSummary) -> str | None:
         if metric := result.metrics.get(name):
             unlike = " (not near real images)" if unlike_real(result) else ""
             note = f" ({metric.note})" if metric.note else ""
-            shown = f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}{note}{unlike}"
-            ranked.append((unlike, metric.value, shown))
+            text = f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}{note}{unlike}"
+            ranked.append((unlike, metric.value, text))
     return min(ranked)[-1] if ranked else None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice, tee
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +27,7 @@ from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
+from components.registry.runs import newest_first
 from components.report.baselines import copies, distinct, unlike_real
 from components.report.metric_labels import MARK, mark, noted
 from components.report.reading import read_json
@@ -140,7 +141,7 @@ def data_changed(plan: Plan, store: Store) -> list[str]:
 
     Smoke runs do not count, since no result is compared with theirs.
     """
-    for run in _records(store, list(reversed(store.list("runs")))[:RECENT]):
+    for run in newest_first(store, RunManifest, most=RECENT):
         data = run.lineage.data
         if run.smoke or data.name != plan.card.name or data.version is None:
             continue
@@ -166,25 +167,19 @@ def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     The reason is the difference from the nearest earlier run with the stage, of a smoke run from a smoke run:
     the newest of its schedule, else of its settings, else of its data set, else the newest.
     """
-    before = [run_id for run_id in reversed(store.list("runs")) if run_id < run.run_id]
-    recent = sorted(_records(store, before[:RECENT]), key=partial(_distance, run))
+    older = newest_first(store, RunManifest, before=run.run_id)
+    recent = sorted(islice(older, RECENT), key=partial(_distance, run))
     rows = []
     for stage in run.stages:
         if stage.state == "cached":
             reason = f"done by run {stage.cached_from}, nothing it depends on changed"
         else:
-            earlier = chain(recent, _records(store, before[RECENT:]))
-            reason = stage.error or _changes(store, stage, earlier, run)
+            older, others = tee(older)  # each run is read once
+            reason = stage.error or _changes(store, stage, chain(recent, others), run)
         if upstream := run.builds_on(stage):
             reason += f"; builds on {', '.join(upstream)}"
         rows.append((stage.title, stage.state, reason))
     return rows
-
-
-def _records(store: Store, run_ids: Iterable[str]) -> Iterator[RunManifest]:
-    """Yield the records of runs that can be read."""
-    records = (RunManifest.read(read_json(store, f"runs/{run_id}/run.json")) for run_id in run_ids)
-    return (record for record in records if record)
 
 
 def _distance(run: RunManifest, other: RunManifest) -> int:

@@ -57,10 +57,10 @@ class Scores:
     """The images of a folder, strangest first."""
 
     images: list[Scored]
-    known: int  # validation images that scores are compared with
+    validation_images: int  # that scores are compared with
     error_alone: bool  # whether the model, of an earlier version, knows the errors of these alone
     left_out: list[tuple[str, str]]  # (file, why it cannot be used)
-    told: str  # which files are left out, in a sentence; empty if none is
+    notice: str  # which files are left out, in a sentence; empty if none is
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class Rule:
     threshold: float
 
     @classmethod
-    def of(cls, known: ReconstructionErrors, quantile: float) -> Rule:
-        """Return the rule that flags about a share of 1 - quantile of images like those known."""
-        measures = {ERROR: np.array(known.values)}
-        if known.roughness and known.contrast:
-            measures |= {ROUGH: np.array(known.roughness), FLAT: flatness(np.array(known.contrast))}
+    def of(cls, errors: ReconstructionErrors, quantile: float) -> Rule:
+        """Return the rule that flags about a share of 1 - quantile of images like those with `errors`."""
+        measures = {ERROR: np.array(errors.values)}
+        if errors.roughness and errors.contrast:
+            measures |= {ROUGH: np.array(errors.roughness), FLAT: flatness(np.array(errors.contrast))}
         limits = {name: max(float(np.quantile(each, quantile)), LEAST) for name, each in measures.items()}
         ratios = [each / quantiles_of_others(each, quantile) for each in measures.values()]
         largest = np.sort(np.max(ratios, axis=0))
@@ -98,8 +98,11 @@ def quantiles_of_others(values: np.ndarray, quantile: float) -> np.ndarray:
     """Return for each value the quantile of the others; of one value, itself."""
     if len(values) == 1:
         return np.maximum(values, LEAST)
-    others = [np.quantile(np.delete(values, i), quantile) for i in range(len(values))]
-    return np.maximum(others, LEAST)
+    ordered, ranks, last = np.sort(values), np.argsort(np.argsort(values)), len(values) - 2
+    below = int(quantile * last)
+    above = min(below + 1, last)
+    lower, upper = (ordered[position + (ranks <= position)] for position in (below, above))
+    return np.maximum(lower + (quantile * last - below) * (upper - lower), LEAST)
 
 
 def flatness(contrast: np.ndarray) -> np.ndarray:
@@ -136,7 +139,7 @@ def score_folder(folder: str, model: Path, quantile: float, background: str | No
             scored += rule.scored(files, errors_of(generator, images), images)
     ranked = sorted(scored, key=lambda one: -one.score)
     alone = len(rule.limits) == 1
-    return Scores(ranked, config.errors.n, alone, outside.skipped, outside.told)
+    return Scores(ranked, config.errors.n, alone, outside.skipped, outside.notice)
 
 
 def why_not(model: ModelConfig) -> str | None:

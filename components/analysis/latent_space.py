@@ -116,8 +116,8 @@ def metric_labels(metrics: Metrics) -> dict[str, str]:
     """The labels of the metrics that are shown, by name: the one that ranks first, doubtful ones marked."""
     frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
     labels = frechet | COLUMNS
-    shown = first_to_last({key: metrics[key] for key in labels if key in metrics})
-    return {key: labels[key] + " *" * bool(metrics[key].note) for key in shown}
+    order = first_to_last({key: metrics[key] for key in labels if key in metrics})
+    return {key: labels[key] + " *" * bool(metrics[key].note) for key in order}
 
 
 def estimate(metric: MetricResult) -> Estimate:

@@ -56,7 +56,7 @@ class ExternalImages:
         return replace(self, paths=self.paths[start : start + n], labels=labels, skipped=[])
 
     @property
-    def told(self) -> str:
+    def notice(self) -> str:
         """Which files are left out and why, in a sentence; empty if none is."""
         return left_out(self.skipped, len(self.paths) + len(self.skipped))
 
@@ -129,11 +129,11 @@ def size_and_format(data: bytes, rendering: Rendering) -> tuple[tuple[int, int],
     """
 
     def look(image: Image.Image) -> tuple[tuple[int, int], str]:
-        found = image.size, image.format or ""
+        size_and_format = image.size, image.format or ""
         if len(page_numbers(image)) > 1:
             raise BadImage("several pictures in one file: save each as a file")
         rendered(image, rendering)
-        return found
+        return size_and_format
 
     return decoded(data, look)
 

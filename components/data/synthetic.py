@@ -128,7 +128,7 @@ def _pixels(content: bytes) -> np.ndarray:
 def _folder(source: str, card: DatasetCard, most: int, scratch: Path) -> tuple[np.ndarray, np.ndarray]:
     outside = scan_images(source, card, scratch)
     if outside.skipped:  # a program has drawn the set, so it is not whole
-        raise InputError(f"{source} cannot be used as it is: {outside.told}; draw it again")
+        raise InputError(f"{source} cannot be used as it is: {outside.notice}; draw it again")
     labels = outside.labels
     if labels is None:
         by_name = _table(outside.root)

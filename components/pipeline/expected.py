@@ -15,7 +15,7 @@ from components.common.units import size
 from components.pipeline import ablation
 from components.pipeline.plan import Plan
 from components.records.run import RunManifest, StageEntry
-from components.registry.runs import read_record
+from components.registry.runs import newest_first
 from components.stages.spec import Spec
 from components.store import Store
 from components.store.errors import unless_torn
@@ -98,9 +98,8 @@ class Estimates:
 
     def _runs(self) -> Iterator[RunManifest]:
         """Yield the full runs on this data, the newest first."""
-        for run_id in list(reversed(self.store.list("runs")))[:RUNS]:
-            run = read_record(self.store, run_id, RunManifest)
-            if run and not run.smoke and run.lineage.data.version == self.plan.version:
+        for run in newest_first(self.store, RunManifest, most=RUNS):
+            if not run.smoke and run.lineage.data.version == self.plan.version:
                 yield run
 
     def _result(self, stage: StageEntry) -> Earlier | None:

@@ -26,6 +26,7 @@ from components.store.errors import unless_torn
 from components.store.transfer import Upload, upload_all
 
 MANIFEST, CARD = "manifest.json", "README.md"
+SHOWN = 3  # files that are removed
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +55,7 @@ def publish(
         page: the run's page in the store, if it has one.
         key: a private key that each model is signed with, if any.
         graphs: formats that each model is published in besides, if it draws its published samples in them.
-        notes: gets a sentence on each model and format.
+        notes: gets a sentence on each model and format, and on files that are removed.
         progress: called with the number of files that are there and their number.
     """
     with TemporaryDirectory(prefix="atelier-publish-") as scratch:
@@ -77,8 +78,12 @@ def publish(
         if not has(target, manifest):
             target.delete(MANIFEST)  # from here on, until it is written, nothing is published
         upload_all(target, uploads, progress)
-        for other in target.sizes().keys() - {u.path for u in uploads} - {MANIFEST}:
+        gone = sorted(target.sizes().keys() - {u.path for u in uploads} - {MANIFEST})
+        for other in gone:
             target.delete(other)
+        if gone and notes is not None:
+            more = f" and {len(gone) - SHOWN:,} more" if len(gone) > SHOWN else ""
+            notes.append(f"removed from the earlier publication: {', '.join(gone[:SHOWN])}{more}")
         if not has(target, manifest):
             target.write_json(MANIFEST, manifest)
     return uploads

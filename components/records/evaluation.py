@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from components.common.ranking import first_to_last
 from components.records.base import Number, Record
 from components.records.extractor import ExtractorIdentity
 from components.records.training import Averages, Point, Selection
@@ -18,7 +19,10 @@ Recipe = dict[str, str | int | float | bool | None]
 
 
 class MetricResult(Record):
-    """A metric's value with its interval, its baseline and its recipe."""
+    """A metric's value with its interval, its baseline and its recipe.
+
+    In Python, it is shown without how it was measured.
+    """
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     low: Number = None  # of the 95 % interval
@@ -35,8 +39,20 @@ class MetricResult(Record):
     note: str | None = None  # why the number is doubtful
     classes: dict[str, Number] = {}  # by class, where the value is the mean over classes
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what notebooks show."""
+        for name in ("value", "low", "high", "real_baseline", "note"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+
 
 Metrics = dict[str, MetricResult]
+
+
+def measures(metrics: Metrics) -> list[str]:
+    """Return the name and value of each metric, with its note; the one that ranks first."""
+    results = ((name, metrics[name]) for name in first_to_last(metrics))
+    return [f"{name} {one.value:.4g}" + (f" ({one.note})" if one.note else "") for name, one in results]
 
 
 def metrics_of(values: Mapping[str, object]) -> Metrics:
@@ -147,7 +163,11 @@ class Evaluation(Record):
 
 
 class ExternalEvaluation(Record):
-    """The evaluation of a folder of images that were made elsewhere."""
+    """The evaluation of a folder of images that were made elsewhere.
+
+    In Python, it is shown as its images, data, measures and what speaks against the images, which are some of
+    its fields; `to_json()` has all.
+    """
 
     source: str  # the folder's name
     images: int
@@ -159,3 +179,8 @@ class ExternalEvaluation(Record):
     skipped_files: list[tuple[str, str]] = []  # (file, why it cannot be used)
     metrics: Metrics
     beware: list[str] = []  # what the metrics say against the images, in sentences
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what notebooks show."""
+        yield from (("source", self.source), ("images", self.images), ("data", self.data))
+        yield from (("split", self.split), ("measures", measures(self.metrics)), ("beware", self.beware))

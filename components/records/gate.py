@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -120,6 +121,8 @@ class Judgement(Record):
         metrics: of the result.
         training: identifies the training without its seed (registry/seeds.py).
         drawn: how the exported model drew its published samples again.
+
+    In Python, it is shown as its model, its word and why it is not blessed; `to_json()` has all.
     """
 
     data_set: str
@@ -137,6 +140,10 @@ class Judgement(Record):
     metrics: Metrics = {}
     training: str | None = None
     drawn: Reproduction | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what notebooks show."""
+        yield from (("model", self.model.address), ("word", self.word), ("failed", self.failed))
 
     @property
     def is_blessed(self) -> bool:

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.ranking import first_to_last
 from components.records.base import Number, Record, StageResult
-from components.records.evaluation import Baseline, Evaluation, MetricResult, Metrics
+from components.records.evaluation import Baseline, Evaluation, Metrics, measures
 from components.records.gate import Judgement
 from components.records.training import WarmStart
 
@@ -227,10 +226,6 @@ class RunSummary(RunHead):
         return [stage for stage in self.stages if stage.state == "failed"]
 
 
-def _shown(name: str, metric: MetricResult) -> str:
-    return f"{name} {metric.value:.4g}" + (f" ({metric.note})" if metric.note else "")
-
-
 class RunManifest(RunSummary):
     """run.json.
 
@@ -249,8 +244,7 @@ class RunManifest(RunSummary):
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield what notebooks show; the whole record has thousands of lines."""
         yield from (("run_id", self.run_id), ("status", self.standing), ("families", self.families))
-        firsts = {r.family: (first_to_last(r.metrics)[0], r.metrics) for r in self.results if r.metrics}
-        yield "measures", {family: _shown(name, metrics[name]) for family, (name, metrics) in firsts.items()}
+        yield "measures", {r.family: measures(r.metrics)[0] for r in self.results if r.metrics}
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of run.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from components.common.errors import InputError
@@ -20,6 +21,23 @@ Head = TypeVar("Head", bound="RunHead")
 def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
     """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
     return kind.read(unless_torn(lambda: store.read_json(f"runs/{run_id}/run.json")))
+
+
+def newest_first(
+    store: Store, kind: type[Head], *, before: str | None = None, most: int | None = None
+) -> Iterator[Head]:
+    """Yield the records of the runs in a store, newest first, without those that cannot be read.
+
+    Args:
+        store: the store of the runs.
+        kind: the class to read each as.
+        before: a run id: only older runs.
+        most: how many runs to read.
+    """
+    run_ids = [run_id for run_id in reversed(store.list("runs")) if before is None or run_id < before]
+    for run_id in run_ids[:most]:
+        if record := read_record(store, run_id, kind):
+            yield record
 
 
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
@@ -55,11 +73,10 @@ def newest_with(store: Store, family: str | None) -> RunManifest:
     from components.records.run import RunManifest  # imports pydantic
 
     families: dict[str, None] = {}
-    for run_id in reversed(store.list("runs")):
-        run = read_record(store, run_id, RunManifest)
-        if run and run.models and family in (None, *run.models):
+    for run in newest_first(store, RunManifest):
+        if run.models and family in (None, *run.models):
             return run
-        families |= dict.fromkeys(run.models if run else ())
+        families |= dict.fromkeys(run.models)
     if not store.list("runs"):
         raise InputError(empty(store))
     if not families:

@@ -15,6 +15,7 @@ from components.store.errors import unless_torn
 
 FOLDER = "schedules"
 KEPT = 400  # outcomes of a schedule, which may be a date of every few minutes
+AT_ITS_END = "a run is recorded when it ends; `atelier schedule --list` shows whether one works"
 
 
 def record(store: Store, entry: ScheduledRun) -> None:
@@ -42,7 +43,7 @@ def history(store: Store, name: str, most: int = KEPT) -> list[ScheduledRun]:
     if name not in existing:
         raise InputError(
             f"no run of a schedule {name!r} is recorded in this store{did_you_mean(name, existing)}; "
-            f"schedules with runs: {', '.join(existing) or 'none'}"
+            f"schedules with runs: {', '.join(existing) or 'none'}; {AT_ITS_END}"
         )
     folder = store.child(FOLDER, name)
     files = reversed(folder.list()[-most:])

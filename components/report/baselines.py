@@ -79,9 +79,12 @@ def unlike_real(result: ResultHead) -> str:
     A single metric praises noise or copies of one image: precision may be high where all samples are alike.
     """
     task = TASKS.get(result.task or DEFAULT)
-    if task is None or task.has_target:
-        return ""
-    for name, metric in result.metrics.items():
+    return "" if task is None or task.has_target else unlike(result.metrics)
+
+
+def unlike(metrics: Metrics) -> str:
+    """Return why images with these metrics are not near real images at all; empty if they may be."""
+    for name, metric in metrics.items():
         real, definition = metric.real_baseline, measure(name, metric)
         if not real or real < 0:
             continue

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
 from components.common.progress import counting, report
-from components.registry.runs import LATEST, find_run, read_record
+from components.registry.runs import LATEST, find_run, newest_first
 from components.store import Store
 from flows.cli.shared import (
     STORE,
@@ -251,8 +251,8 @@ def anomaly(
     with progress_shown("open the model"):
         model, chosen, manifest = scoring_model(run, family, store)
         scores = anomaly_scores.score_folder(folder, model, quantile, background)
-    if scores.told:
-        say(f"{scores.told}; {len(scores.images):,} are scored")
+    if scores.notice:
+        say(f"{scores.notice}; {len(scores.images):,} are scored")
     if output:
         anomaly_scores.write_csv(scores.images, output)
     if manifest:
@@ -262,7 +262,7 @@ def anomaly(
         images = [asdict(image) for image in scores.images]
         document = {
             "threshold": 1.0,
-            "known": scores.known,
+            "validation_images": scores.validation_images,
             "flagged": flagged,
             "skipped_files": scores.left_out,
         }
@@ -308,10 +308,11 @@ def show_scored(scores: Scores, quantile: float, all_by: str = LIST_ALL) -> None
         print(f"and {len(scored) - len(listed)} with lower scores; {all_by} all")
     print(
         f"{flagged} of {len(scored)} images score above 1: they are stranger than {100 * quantile:g} % of "
-        f"{scores.known} validation images"
+        f"{scores.validation_images} validation images"
     )
-    if (least := 1 / (scores.known + 1)) > 1 - quantile:
-        say(f"{scores.known} validation images are few: {100 * least:.1f} % of ordinary ones may be flagged")
+    if (least := 1 / (scores.validation_images + 1)) > 1 - quantile:
+        few = f"{scores.validation_images} validation images are few"
+        say(f"{few}: {100 * least:.1f} % of ordinary ones may be flagged")
     if scores.error_alone:
         say(
             "the model is of an earlier version: it judges by the error alone and may miss noise; train again"
@@ -356,8 +357,7 @@ def runs_with_models(store: Store) -> list[RunManifest]:
     """Return the runs that have models, the newest first."""
     from components.records.run import RunManifest
 
-    read = (read_record(store, run_id, RunManifest) for run_id in reversed(store.list("runs")))
-    return [manifest for manifest in read if manifest and manifest.models]
+    return [manifest for manifest in newest_first(store, RunManifest) if manifest.models]
 
 
 def first_that_scores(manifest: RunManifest, store: Store) -> str | None:

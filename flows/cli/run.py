@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from components.common.errors import InputError
 from components.common.paths import config_path
 from components.common.public import public, public_url
-from components.registry.runs import find_run, read_record
+from components.registry.runs import find_run, newest_first
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -192,18 +192,17 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
 
     store = open_named_store(experiment.store.url)
     settings = redacted(experiment)
-    for run_id in reversed(store.list("runs")):
-        record = read_record(store, run_id, RunHead)
-        if record and record.lineage.config == settings and record.status not in FINISHED:
+    for record in newest_first(store, RunHead):
+        if record.lineage.config == settings and record.status not in FINISHED:
             sweep_setup.check_data(experiment, record)
-            return run_id
+            return record.run_id
     raise InputError(f"--resume: no sweep of {config} with these settings was interrupted in this store")
 
 
 def without_plan() -> str:
     """Return the command as typed, without --plan and --explain, whose reasons the plan has given."""
-    shown = ("--plan", "--explain")
-    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument not in shown)])
+    dry = ("--plan", "--explain")
+    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument not in dry)])
 
 
 def _command_line() -> str:

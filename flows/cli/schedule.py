@@ -178,7 +178,7 @@ def why(
     opened = open_named_store(store)
     names = schedules.names(opened) if schedule is None else [schedule]
     if not names:
-        raise InputError("no scheduled run is recorded in this store; `atelier runs` lists the runs in it")
+        raise InputError(f"no scheduled run is recorded in this store; {schedules.AT_ITS_END}")
     entries = [entry for name in names for entry in schedules.history(opened, name, n)]
     if os.environ.get("PREFECT_API_URL"):
         from flows import deployments  # imports Prefect

@@ -89,7 +89,7 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
     scores = anomaly_scores.score_folder(str(folder), model, 0.5)
     scored = scores.images
-    assert scores.known == len(known) and not scores.error_alone
+    assert scores.validation_images == len(known) and not scores.error_alone
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
     assert all(one.flagged == (one.score > 1) for one in scored)
@@ -153,7 +153,7 @@ def test_bad_images_are_left_out_and_told(model: Path, tmp_path: Path) -> None:
     Image.fromarray(values).save(folder / "nan.tiff")
     scores = anomaly_scores.score_folder(str(folder), model, 0.9)
     assert len(scores.images) == 2 and [file for file, _ in scores.left_out] == ["nan.tiff"]
-    assert "nan.tiff: values that are not finite (NaN or infinity)" in scores.told
+    assert "nan.tiff: values that are not finite (NaN or infinity)" in scores.notice
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no images"):
@@ -328,3 +328,12 @@ def test_a_run_without_encoders_scores_nothing(
         "train one: `atelier run --only vae --set data.name=NAME`"
         in call(capsys, str(tmp_path), "--store", run)[2]
     )
+
+
+@pytest.mark.parametrize("n", [2, 3, 50])
+@pytest.mark.parametrize("quantile", [0.5, 0.95, 0.999])
+def test_quantiles_leave_out_each_value_itself(n: int, quantile: float) -> None:
+    values = np.random.default_rng(0).uniform(size=n).round(1)  # some are equal
+    others = [np.quantile(np.delete(values, i), quantile) for i in range(n)]
+    found = anomaly_scores.quantiles_of_others(values, quantile)
+    np.testing.assert_allclose(found, np.maximum(others, anomaly_scores.LEAST))

@@ -103,12 +103,12 @@ def test_images_that_cannot_be_used_are_left_out_and_named(tmp_path):
         and len(everything(outside, card())) == 4
     )
     assert sorted(file for file, _ in outside.skipped) == ["001.png", "array.npy", "nan.tiff", "text.png"]
-    assert outside.told.startswith("left out 4 of 8 images, which cannot be used: ")
+    assert outside.notice.startswith("left out 4 of 8 images, which cannot be used: ")
     for words in ("001.png: damaged or truncated", "nan.tiff: values that are not finite (NaN"):
-        assert words in outside.told
+        assert words in outside.notice
     assert (
         outside.part(0, 2).skipped == []
-        and scan_images(fill(tmp_path / "whole", 2), card(), tmp_path).told == ""
+        and scan_images(fill(tmp_path / "whole", 2), card(), tmp_path).notice == ""
     )
 
 
@@ -198,7 +198,7 @@ def test_a_file_of_several_pictures_is_left_out(tmp_path):
     root = fill(tmp_path / "made", 3)
     picture(9).save(root / "stack.tif", save_all=True, append_images=[picture(10), picture(11)])
     outside = scan_images(root, card(), tmp_path / "scratch")
-    assert outside.told.endswith(
+    assert outside.notice.endswith(
         "1 of 4 images, which cannot be used: stack.tif: several pictures in one file: save each as a file"
     )
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from components.cluster import ray_cluster
+from components.records.evaluation import MetricResult
 from components.records.run import DataLineage, Lineage, RunManifest
 from components.store import Store
 from flows import evaluate
@@ -106,3 +107,12 @@ def test_images_that_can_be_used_are_told_from_those_that_are_compared(
     experiment = SimpleNamespace(evaluate=SimpleNamespace(reference_images=most))
     plan: Any = SimpleNamespace(card=card, experiment=experiment)
     assert evaluate.usable(images, plan, "test") == words
+
+
+def test_images_far_from_real_ones_and_copies_are_warned_of() -> None:
+    real, noise = (MetricResult(value=value, real_baseline=0.25) for value in (1.0, 50.0))
+    copies = MetricResult(value=0.69, low=0.6, real_baseline=0.01)
+    assert evaluate.warnings({"frechet_distance": real}) == []
+    far, copied = evaluate.warnings({"frechet_distance": noise, "memorization_rate": copies})
+    assert far.startswith("the images are not near real images: Fréchet distance is 50.0")
+    assert "probably copies" in copied

@@ -71,7 +71,8 @@ def test_a_cut_off_publication_shows_nothing_and_continues(
     with pytest.raises(KeyboardInterrupt):
         publish(store, run_of(store), place, folders, PAGE)
     assert not place.exists(MANIFEST), "a mixture of old and new files does not look published"
-    publish(store, run_of(store), place, folders, PAGE)
+    publish(store, run_of(store), place, folders, PAGE, notes=(notes := list[str]()))
+    assert notes == ["removed from the earlier publication: models/gone/model.safetensors"]
     assert {file["path"] for file in place.read_json(MANIFEST)["files"]} == set(place.find()) - {MANIFEST}
     assert place.read_text("report/index.html") == "<html>new</html>"
     assert not place.exists("models/gone/model.safetensors")

@@ -30,6 +30,11 @@ def test_a_review_waits_until_it_expires(store: Store) -> None:
     assert judgement(store, "r1", expires="soon").has_expired, "no time"
 
 
+def test_a_judgement_is_shown_as_its_word_and_why(store: Store) -> None:
+    judged = judgement(store, "r1")
+    assert repr(judged) == f"Judgement(model={judged.model.address!r}, word={judged.word!r}, failed=[])"
+
+
 def test_a_champion_of_other_data_is_refused(store: Store) -> None:
     entry = champion(store, 1, "r1")
     assert entry.check("digits", "generate") is entry

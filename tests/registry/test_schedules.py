@@ -38,7 +38,7 @@ def test_a_torn_outcome_is_left_out(tmp_path: Path) -> None:
 
 def test_an_unknown_schedule_is_one_sentence(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    with pytest.raises(InputError, match="schedules with runs: none"):
+    with pytest.raises(InputError, match="schedules with runs: none; a run is recorded when it ends"):
         schedules.history(store, "nightly")
     schedules.record(store, entry("whole"))
     with pytest.raises(InputError, match="'nightli' is recorded in this store.*did you mean 'nightly'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from components.common.errors import InputError
 from components.common.names import clean, displayed
 from components.data.card import SPLITS
+
+Folders = Counter[tuple[str, ...]]  # the names of the folders around an image: how many are in them
 
 UNLABELLED = "unlabelled"
 FOLDER_KINDS = {
@@ -70,23 +73,22 @@ class Layout:
 
     def __init__(self, paths: Sequence[str], source: str | Path, captioned: bool, mode: str = "auto"):
         self.source, self.captioned = displayed(source), captioned
-        folders = [path.split("/")[:-1] for path in paths]
+        folders = Counter(tuple(path.split("/")[:-1]) for path in paths)
         tops = sorted({parts[0] for parts in folders if parts})
         self._kinds = {name: kind for name in tops if (kind := kind_of(name))} | composed(tops)
         self.split_at = self._split_level(folders, mode)
         self.left_out = {p: reason for p in paths if (reason := self._unused(p)) is not None}
         used = [path for path in paths if path not in self.left_out]
-        below = [self._below(path) for path in used]
         self.folder_kinds = {name: kind for name, kind in map(self._stated, used) if kind}
         self.has_splits = len(set(self.folder_kinds.values())) > 1
-        self.names = sorted({parts[0] for parts in below if len(parts) > 1})
-        at_top = [path for path, parts in zip(used, below, strict=True) if len(parts) == 1]
+        self.names = sorted({parts[0] for parts in map(self._below, used) if len(parts) > 1})
+        at_top = [path for path in used if len(self._below(path)) == 1]
         self.labelled = not at_top and len(self.names) > 1 and mode != "none"
         if at_top and len(at_top) < len(used) and not captioned and mode != "none":
             self._refuse_half_labelled(at_top, len(used))
         if self.labelled and mode == "auto":
             self._refuse_parallel()
-            self._refuse_parts(below)
+            self._refuse_parts(used)
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
                 f"two classes in {self.source} differ by control characters only: rename the folders"
@@ -124,7 +126,7 @@ class Layout:
             strictest[digest] = min(split, strictest.get(digest, split))  # test < train < validation
         return [strictest[digest] for digest in digests]
 
-    def _split_level(self, folders: Sequence[Sequence[str]], mode: str) -> int | None:
+    def _split_level(self, folders: Folders, mode: str) -> int | None:
         """Return which folders of a path are splits: 0, the top ones, or 1, those below; None: none are."""
         if mode == "classes":
             return None
@@ -140,14 +142,14 @@ class Layout:
         if named and others:
             self._ask(named, "is called like a split", f"{examples(others)} not")
         if named and not all(folders):
-            at_top = sum(not parts for parts in folders)
+            at_top = folders[()]
             raise InputError(
-                f"{self.source} has {at_top} images in no subfolder and {len(folders) - at_top} in "
+                f"{self.source} has {at_top} images in no subfolder and {folders.total() - at_top} in "
                 f"subfolders called like splits: put every image into the folder of its split"
             )
         return 0 if named else self._deeper_level(folders)
 
-    def _deeper_level(self, folders: Sequence[Sequence[str]]) -> int | None:
+    def _deeper_level(self, folders: Folders) -> int | None:
         """Return 1 if all folders of the second level are splits, of several kinds; ask if only some are."""
         for level in range(1, max(map(len, folders), default=0)):
             names = {parts[level] if len(parts) > level else "" for parts in folders}
@@ -186,16 +188,18 @@ class Layout:
             rest = examples([name for name in self.names if name != kinds[unsorted[0]]])
             self._ask_classes(f"{displayed(kinds[unsorted[0]])} beside {rest} is probably no class")
 
-    def _refuse_parts(self, below: Sequence[Sequence[str]]) -> None:
+    def _refuse_parts(self, paths: Sequence[str]) -> None:
         """Raise InputError if folders called 0000, 0001 ... only keep files apart whose numbers continue."""
         if not all(re.fullmatch("[0-9]{4,}", name) for name in self.names):
             return
-        numbers: dict[str, list[int]] = {name: [] for name in self.names}
-        for folder, *_, name in below:
+        first, last = dict[str, int](), dict[str, int]()
+        for folder, *_, name in map(self._below, paths):
             stem = name.rpartition(".")[0] or name
-            numbers[folder] += [int(digits) for digits in re.findall("[0-9]{1,18}", stem)[-1:]]
-        if all(numbers.values()) and all(
-            max(numbers[one]) < min(numbers[next_one]) for one, next_one in pairwise(self.names)
+            for number in map(int, re.findall("[0-9]{1,18}", stem)[-1:]):
+                first[folder] = min(number, first.get(folder, number))
+                last[folder] = max(number, last.get(folder, number))
+        if len(first) == len(self.names) and all(
+            last[one] < first[next_one] for one, next_one in pairwise(self.names)
         ):
             self._ask_classes(
                 f"{examples(self.names)} are probably no classes, since the numbers of their files continue"

@@ -66,8 +66,10 @@ class Files:
 
     def leave_out_other_forms(self) -> None:
         """Leave out instead of skip what cannot be read beside an image of the same name: RAW beside JPEG."""
-        stems = {stem_of(path) for path in self.paths}
-        other = {path for path in self.refused if suffix(path) in UNSUPPORTED and stem_of(path) in stems}
+        unread = {path for path in self.refused if suffix(path) in UNSUPPORTED}
+        stems = {stem_of(path) for path in unread}
+        beside = {stem for path in self.paths if (stem := stem_of(path)) in stems}
+        other = {path for path in unread if stem_of(path) in beside}
         names = set(map(displayed, other))
         skipped = [each for each in self.skipped if each[0] not in names]
         if other:
@@ -87,7 +89,9 @@ class Listing:
 
     def keys(self, paths: Sequence[str]) -> list[str]:
         """Return the paths as they would be if the domain had a folder of its own."""
-        tops = [path.removeprefix(self.inside).partition("/") for path in paths]
+        if not self.inside and not self.domain:
+            return list(paths)
+        tops = (path.removeprefix(self.inside).partition("/") for path in paths)
         return [without_domain(top, self.domain) + slash + below for top, slash, below in tops]
 
 

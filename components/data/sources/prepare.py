@@ -287,11 +287,10 @@ def write(collection: Collection, name: str, folder: Path) -> DatasetCard:
 
 def ordered(collection: Collection) -> dict[str, np.ndarray]:
     """Return the rows of each split, in the order of storage; raise InputError if a split is empty."""
-    assigned = np.array(
-        splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
-    )
-    order = np.arange(len(assigned)) if collection.ordered else mixed(collection.groups)
-    rows = {split: order[assigned[order] == split] for split in SPLITS}
+    assigned = splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
+    numbers = np.fromiter(map(SPLITS.index, assigned), np.int8, len(assigned))
+    order = np.arange(len(numbers)) if collection.ordered else mixed(collection.groups)
+    rows = {split: order[numbers[order] == number] for number, split in enumerate(SPLITS)}
     splits.check(counts_of(rows))
     return rows
 
@@ -315,12 +314,15 @@ def write_sources(collection: Collection, rows: Mapping[str, np.ndarray], folder
 
 def mixed(groups: Sequence[str]) -> np.ndarray:
     """Return a pseudo-random order by contents, so that the first n of a split are a fair sample of it."""
+    return splits.ranked(numbered(groups))
+
+
+def numbered(groups: Sequence[str]) -> Iterator[str]:
+    """Yield for each image its group and how many of that came before it."""
     counts: Counter[str] = Counter()
-    ranks = []
     for group in groups:
-        ranks.append(splits.rank(f"{group} {counts[group]}"))
+        yield f"{group} {counts[group]}"
         counts[group] += 1
-    return np.argsort(np.array(ranks), kind="stable")
 
 
 def write_split(collection: Collection, index: np.ndarray, folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
+
+import numpy as np
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
@@ -63,7 +65,7 @@ def divide(groups: Sequence[str], strata: Sequence[Stratum], shares: Shares) -> 
     members = defaultdict(list)
     for group, stratum in stratum_of.items():
         members[stratum].append(group)
-    split_of = cut({s: sorted(names, key=rank) for s, names in sorted(members.items())}, shares)
+    split_of = cut({s: [names[i] for i in ranked(names)] for s, names in sorted(members.items())}, shares)
     return [split_of[group] for group in groups]
 
 
@@ -71,13 +73,13 @@ def cut(strata: dict[Stratum, list[str]], shares: Shares) -> dict[str, str]:
     """Return the split of every name; each stratum is cut in the given order."""
     remaining = {s: list(names) for s, names in strata.items()}
     sizes = {s: len(names) for s, names in strata.items()}
-    split_of: dict[str, str] = {}
+    split_of = {name: "train" for names in strata.values() for name in names}
     for split, share in shares.items():
         available = {s: len(names) for s, names in remaining.items()}
         for s, count in apportion(sizes, share, available).items():
             taken, remaining[s] = remaining[s][:count], remaining[s][count:]
             split_of |= dict.fromkeys(taken, split)
-    return split_of | {name: "train" for names in remaining.values() for name in names}
+    return split_of
 
 
 def apportion(
@@ -105,6 +107,17 @@ def apportion(
 def rank(name: str) -> str:
     """Return a sort key that is unrelated to the meaning of the name: its hash."""
     return sha256(name.encode("utf-8", "surrogateescape"))
+
+
+def ranked(names: Iterable[str]) -> np.ndarray:
+    """Return the positions of names in the order of their ranks, as a stable sort would.
+
+    It sorts four numbers for each rank, since a million texts would take 400 MB.
+    """
+    ranks = bytearray()
+    for name in names:
+        ranks += bytes.fromhex(rank(name))
+    return np.lexsort(np.frombuffer(ranks, ">u8").reshape(-1, 4).T[::-1])
 
 
 def evaluable(card: DatasetCard) -> DatasetCard:

@@ -6,7 +6,7 @@ from hypothesis import strategies as some
 
 from components.common.errors import InputError
 from components.data.card import DatasetCard, Sources
-from components.data.sources.splits import LEAST, assign, check, evaluable
+from components.data.sources.splits import LEAST, assign, check, evaluable, rank, ranked
 from components.evaluation.reference import MIN_IMAGES
 
 IMAGES = some.lists(
@@ -120,3 +120,8 @@ def test_a_prepared_set_with_too_few_images_is_refused_before_a_run():
     sources = Sources(resolution=8, channels=1, counts=counts | {"test": 5})
     with pytest.raises(InputError, match=r"so 3 are missing \(3 test\)"):
         evaluable(card.model_copy(update={"sources": sources}))
+
+
+@given(some.lists(some.text("abcdefgh", max_size=2), max_size=30))
+def test_names_are_ranked_as_a_stable_sort_of_their_ranks_would(names):
+    assert ranked(names).tolist() == sorted(range(len(names)), key=lambda i: rank(names[i]))

@@ -121,7 +121,7 @@ def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureF
     assert "and 5 with lower scores" in out
     for one in scored:
         one.flagged = True
-    models.show_scored(replace(scores, known=9, error_alone=True), 0.95)
+    models.show_scored(replace(scores, validation_images=9, error_alone=True), 0.95)
     assert "lower scores" not in (shown := capsys.readouterr()).out
     assert "9 validation images are few: 10.0 % of ordinary" in shown.err and "may miss noise" in shown.err
     models.show_scored(scores, 0.95)
