@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -49,11 +50,15 @@ def mark_servers() -> None:
     os.environ[RUN] = str(os.getpid())
 
 
-def start_server() -> None:
+def start_server(meanwhile: Callable[[], None] = lambda: None) -> None:
     """Start a temporary Prefect server, unless the settings name one, and wait until it answers.
 
     Only one process of a Prefect home does so at a time: servers that make the tables of a new database at
     the same time fail.
+
+    Args:
+        meanwhile: is called while the server starts, which keeps one core busy for seconds; again if the
+            server needs another port.
 
     Raises:
         InputError: the given server does not answer, or the records in the Prefect home cannot be used.
@@ -63,12 +68,13 @@ def start_server() -> None:
     tolerate_socks_proxies()
     if url := PREFECT_API_URL.value():
         check_server(url)
+        meanwhile()
         return
     folder = PREFECT_HOME.value()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / "server-start"):
-            _start()
+            _start(meanwhile)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: {error.strerror}; Prefect's records need a folder "
@@ -94,18 +100,21 @@ def check_server(url: str) -> None:
         ) from None
 
 
-def _start() -> None:
+def _start(meanwhile: Callable[[], None]) -> None:
     """Start Prefect's server for this process.
 
     As SubprocessASGIServer.start does, which waits forever for a server that cannot read its records.
     """
     if _has_started():
+        meanwhile()
         return
     with tempfile.TemporaryFile() as log:
         for _ in range(PORTS):
             port = loopback.free_port()
             process = _process(port, log)
             server = _registered(port, process)
+            with _stopped_on_error(server):
+                meanwhile()
             if _is_healthy(process, f"{server.api_url}/health"):
                 atexit.register(server.stop)
                 return
@@ -133,6 +142,16 @@ def _registered(port: int, process: subprocess.Popen[bytes]) -> SubprocessASGISe
     server: SubprocessASGIServer = importlib.import_module(SERVER).SubprocessASGIServer()
     server.port, server.running, server.server_process = port, True, process
     return server
+
+
+@contextlib.contextmanager
+def _stopped_on_error(server: SubprocessASGIServer) -> Iterator[None]:
+    """Stop the server if the block raises."""
+    try:
+        yield
+    except BaseException:
+        server.stop()
+        raise
 
 
 def _process(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -69,6 +69,12 @@ class Seen:
     updated: float = 0.0  # time of the artifact's last update
 
 
+def to_compute(plan: Plan, store: Store, force: Collection[str]) -> list[tuple[Stage, Spec]]:
+    """Return the stages of a plan that must be computed: those forced, and those without a result."""
+    stages = planned(plan).values()
+    return [(s, spec) for s, spec in stages if spec.stage in force or not cache.claimed(store, spec)]
+
+
 class Run:
     """The state that the tasks of one flow run share."""
 
@@ -197,10 +203,7 @@ class Run:
 
     def to_compute(self) -> list[tuple[Stage, Spec]]:
         """Return the stages that must be computed."""
-        stages = planned(self.plan).values()
-        return [
-            (s, spec) for s, spec in stages if spec.stage in self.force or not cache.claimed(self.store, spec)
-        ]
+        return to_compute(self.plan, self.store, self.force)
 
     def say_forecast(self) -> None:
         """Display how long the stages that must be computed are expected to take."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ from flows.pipeline import pipeline
 from flows.prefect_server import end_orphans, mark_servers, start_server
 from flows.progress import ProgressDisplay
 from flows.record import Record, lineage, new_id, redacted, sole_writer, withheld
-from flows.run import Run
-from flows.setup import check_stages
+from flows.run import Run, to_compute
+from flows.setup import check_stages, plan_of
 from flows.sweep import sweep
 from flows.unchanged import repeat, unchanged_stages
 
@@ -69,7 +70,7 @@ def start(
         unchanged = None if resume else unchanged_stages(experiment, store, force)
         if not unchanged:
             board.begin("start")
-            start_server()  # before anything is recorded
+            start_server(partial(start_cluster, experiment, store, force))  # before anything is recorded
             board.end("start")
         manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
         if resume and (earlier := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
@@ -94,6 +95,15 @@ def start(
             with board.tolerating("the notification", "sent"):
                 notify.of_run(record.manifest, experiment.notify, board.say)
     return record.manifest
+
+
+def start_cluster(experiment: Experiment, store: Store, force: Collection[str]) -> None:
+    """Start the run's own Ray cluster if a stage needs it; one that is given is joined by the flow."""
+    if os.environ.get("RAY_ADDRESS"):
+        return
+    plan = None if experiment.sweep else plan_of(experiment, store)
+    if plan is None or any(stage.on_cluster for stage, _ in to_compute(plan, store, force)):
+        ray_cluster.connect()
 
 
 def prepared_store(experiment: Experiment, force: Collection[str]) -> Store:

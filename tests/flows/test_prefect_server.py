@@ -119,7 +119,7 @@ def prefect_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_one_server_starts_at_a_time(prefect_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Path] = []
 
-    def start() -> None:
+    def start(meanwhile: Callable[[], None]) -> None:
         with pytest.raises(BlockingIOError), locked(prefect_home / "server-start", wait=False):
             pass
         started.append(prefect_home)
@@ -129,6 +129,25 @@ def test_one_server_starts_at_a_time(prefect_home: Path, monkeypatch: pytest.Mon
     assert len(started) == 1
     with locked(prefect_home / "server-start", wait=False):
         pass
+
+
+def test_a_server_is_stopped_if_what_is_done_meanwhile_fails(
+    prefect_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = list[subprocess.Popen[bytes]]()
+
+    def process(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        servers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return servers[-1]
+
+    def meanwhile() -> None:
+        assert servers[0].poll() is None, "the server is starting"
+        raise RunError("Ray did not start")
+
+    monkeypatch.setattr(prefect_server, "_process", process)
+    with pytest.raises(RunError, match="Ray did not start"):
+        prefect_server.start_server(meanwhile)
+    assert servers[0].wait(10) and len(servers) == 1
 
 
 def ends(text: str) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from components.common.errors import InputError, RunError
 from components.records.run import Overhead, RunManifest, StageEntry
+from components.store import Store
 from components.store.errors import Unreachable
 from flows import record, setup, start
 from flows.run import RUNS
@@ -114,3 +115,19 @@ def test_a_run_names_its_page_at_its_start_and_an_interruption_ends_what_it_show
     assert f"page: {store / manifest['report']}, from the first samples on" in capsys.readouterr().err
     page = (store / manifest["report"]).read_text()
     assert "The run was interrupted" in page and "Still running" not in page
+
+
+@pytest.mark.parametrize(
+    ("given", "finished", "starts"), [(True, False, 0), (False, True, 0), (False, False, 1)]
+)
+def test_a_cluster_starts_beside_the_server_if_a_stage_needs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, digits: Path, given: bool, finished: bool, starts: int
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if given:
+        monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+    experiment = setup.experiment(QUICKSTART, ["data.name=digits"])
+    monkeypatch.setattr(start.ray_cluster, "connect", connect := Mock())
+    monkeypatch.setattr("components.stages.cache.claimed", lambda store, spec: finished)
+    start.start_cluster(experiment, Store(str(tmp_path)), [])
+    assert connect.call_count == starts

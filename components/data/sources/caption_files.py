@@ -53,9 +53,9 @@ def captions_of(root: Path, files: Files, name: str | Path | None) -> dict[str, 
     """
     if name == NONE:
         return None
-    images = by_name([*files.paths, *sorted(files.refused)])
     captions: dict[str, list[str]] = defaultdict(list)
     tables = [table(root, name)] if name else usual_tables(root, files.texts)
+    images = by_name([*files.paths, *sorted(files.refused)]) if tables else {}
     read = [path for path in tables if add_table(root, path, files, images, captions, asked=bool(name))]
     if not name:
         captions |= beside(root, files, [path for path in files.paths if path not in captions])

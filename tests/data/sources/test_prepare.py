@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from components.common.errors import InputError, RunError
@@ -50,6 +51,17 @@ def test_large_splits_are_written_in_shards(home, images, monkeypatch):
     assert sum("train/images-" in path for path in card.files) == 3
     split = open_split(home / "data/mine", "train")
     assert len(split) == 14 and [len(array) for array in split.images.arrays] == [5, 5, 4]
+
+
+def test_a_shard_that_is_written_in_parts_is_the_file_that_save_writes(tmp_path, monkeypatch):
+    images, index = (
+        np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8), np.uint8),
+        np.array([7, 1, 1, 0, 8]),
+    )
+    monkeypatch.setattr(prepare, "COPIED_BYTES", 400)  # two images
+    prepare.save_rows(tmp_path / "parts.npy", images, index)
+    prepare.save(tmp_path / "whole.npy", images[index])
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_a_version_other_than_the_pinned_one_is_refused_and_not_left_there(home):
@@ -117,7 +129,7 @@ def test_a_full_disk_is_no_half_set(home, images, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare, "save", full)
+    monkeypatch.setattr(prepare, "save_rows", full)
     with pytest.raises(RunError, match="No space left"):
         prepare.add("mine", images, home)
     assert os.listdir(home / "data") == []
