@@ -212,7 +212,13 @@ async def _until_interrupted(runner: Runner) -> None:
         stop
     )  # it installs this at its start
     loop.add_signal_handler(signal.SIGINT, stop)
-    await runner.start()
+    try:
+        await runner.start()
+    except BaseException:
+        if not ending:
+            raise
+        # What the end raises depends on what the runner waits for, such as a server that has gone away.
+        raise asyncio.CancelledError from None
 
 
 def end_runs(seconds: float = 60.0) -> None:

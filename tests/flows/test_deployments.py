@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +184,25 @@ def server(prefect_server: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
+def test_an_interrupted_schedule_ends_as_such_whatever_its_runner_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away:
+        """A runner whose server has gone away when it is to end."""
+
+        async def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                raise RuntimeError("no answer") from None
+
+    runner: Any = Away()
+    monkeypatch.setattr(deployments, "end_runs", lambda: None)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(deployments._until_interrupted(runner))
+
+
 def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="there is no work pool 'none'.*prefect work-pool create none"):
         deployments.ship(request_of, "none")
