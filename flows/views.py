@@ -35,7 +35,7 @@ from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.urls import is_confined
 from flows import tables
-from flows.ranking import best_of
+from flows.ranking import best_first, best_of
 from flows.setup import check_stages, plan_of
 from flows.tables import output, print_table
 
@@ -55,7 +55,7 @@ METRICS = {  # columns in the terminal; the page shows all metrics
     + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
 }
 
-SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "correct class"}  # as on the page
+SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "label accuracy"}  # as on the page
 
 RECENT = 50  # runs, the newest, among which the nearest one is looked for
 
@@ -300,7 +300,7 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
     table = tables.table(
         title, ["family"], ["family", *map(_short, metrics), "parameters", "training", "images/s"]
     )
-    for result in results:
+    for result in best_first(results):
         values = [_value(result.metrics.get(m)) for m in metrics]
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"

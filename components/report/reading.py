@@ -17,7 +17,7 @@ from components.store.errors import unless_torn
 
 MAX_POINTS = 500  # of a curve; a screen cannot show more
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
-VITAL = "health/"  # prefix of the health monitor's columns
+VITAL, SNAPSHOT = "health/", "snapshot/"  # prefixes of the columns of the health monitor and of snapshots
 # Mean and variance of a phase's loss in a bucket of times, and the bucket's mean share of noise.
 BY_NOISE = re.compile(r"(.+)/(loss|var|noise)_t(\d+)")
 BY_LATENT = re.compile(r"(.+)/kl_z(\d+)")  # a phase's KL of one dimension of the code, in nats
@@ -176,7 +176,8 @@ def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
 
 def is_term(name: str) -> bool:
     """Return whether a column belongs to the curves of training."""
-    has_other_plot = is_vital(name) or BY_NOISE.fullmatch(name) or BY_LATENT.fullmatch(name)
+    measured = name.startswith((VITAL, SNAPSHOT))
+    has_other_plot = measured or BY_NOISE.fullmatch(name) or BY_LATENT.fullmatch(name)
     return name == "lr" or ("/" in name and not has_other_plot)
 
 

@@ -137,9 +137,9 @@ def drawn(folder: AttemptFolder, course: Course) -> Iterator[tuple[str, int, str
 
 
 def cost_at(rows: Sequence[Row], step: float) -> dict[str, float | None]:
-    """Return the seconds and images by `step`, from the last row logged until then."""
-    before = [row for row in rows if row["step"] <= step]
-    return {key: as_number(before[-1].get(key)) if before else 0 for key in ("seconds", "images")}
+    """Return the seconds and images by `step`, from the last row logged until then; None before the first."""
+    before = [row for row in rows if row["step"] <= step] or [{} if step else {"seconds": 0, "images": 0}]
+    return {key: as_number(before[-1].get(key)) for key in ("seconds", "images")}
 
 
 @dataclass(frozen=True)

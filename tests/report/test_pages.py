@@ -25,7 +25,7 @@ from components.report import (
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
-from components.report.results import read_run
+from components.report.results import cost_at, read_run
 from components.store import Store
 from components.training.result import selected_by
 from tests.report import fixture
@@ -717,3 +717,11 @@ def test_what_the_stages_have_written_is_summed_and_taken_over_stages_count_once
     assert train.outputs == len(ran) and train.seconds == sum(stage.seconds for stage in ran)
     assert "prepare" not in {stage.stage for stage in total.stages}  # taken over from another run
     assert index_page.written([]) == (0, 0, [])
+
+
+def test_samples_before_the_first_logged_row_have_no_time_and_snapshots_are_no_losses() -> None:
+    rows = [{"step": 100, "seconds": 8.0, "images": 640, "D/loss": 1.0, "snapshot/kid": 0.1}]
+    assert cost_at(rows, 0) == {"seconds": 0.0, "images": 0.0}
+    assert cost_at(rows, 50) == {"seconds": None, "images": None}, "rows arrive after samples"
+    assert cost_at(rows, 146) == {"seconds": 8.0, "images": 640.0}
+    assert list(curves(rows).series) == ["D/loss"], "snapshots have a plot of their own"
