@@ -60,7 +60,8 @@ def load(model: str | os.PathLike[str], *, store: str = "output") -> Model:
     Raises:
         InputError: there is no such model, or it does not fit this version of Atelier.
     """
-    return Model(_folder(os.fspath(model), store))
+    name = os.fspath(model)
+    return Model(_folder(name, store), name)
 
 
 def _folder(model: str, store: str) -> Path:
@@ -76,14 +77,15 @@ class Model:
 
     Attributes:
         folder: with config.json and the weights, on this machine.
+        name: what it was loaded as.
         family: of the model, such as those that `atelier families` lists.
         paper: the publication of the family.
         labels: the names of its classes; None: it has none, or they have no names.
         shape: of its images: (height, width, channels).
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, name: str = ""):
+        self.folder, self.name = folder, name or str(folder)
         self._settings: Mapping[str, object] = {}
         self._loaded = load_model(folder)
         _, card, config = self._loaded
@@ -93,7 +95,7 @@ class Model:
 
     def __repr__(self) -> str:
         height, width, channels = self.shape
-        return f"Model({str(self.folder)!r}: {self.family}, {height}x{width}x{channels})"
+        return f"Model({self.name!r}: {self.family}, {height}x{width}x{channels})"
 
     @property
     def needs_source(self) -> bool:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from components.cluster import ray_cluster, resources
 from components.common import validation
 from components.common.errors import InputError
+from components.common.names import displayed
 from components.common.paths import home
 from components.common.units import duration
 from components.config import loading
@@ -42,6 +43,7 @@ from components.stages.cache import Done
 from components.store import Store
 
 Say = Callable[[str], None]
+NAMED = 10  # files, in a sentence
 
 
 # What decides whether numbers compare with those of a run. A custom extractor is named anew: records do not
@@ -167,7 +169,9 @@ def evaluate(
         try:
             session.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
-            metrics = evaluate_external(session.places(parts, chosen.threads), images, split, seeds)
+            metrics, memorised = evaluate_external(
+                session.places(parts, chosen.threads), images, split, seeds
+            )
         finally:
             ray_cluster.disconnect()
     return ExternalEvaluation(
@@ -180,15 +184,21 @@ def evaluate(
         labelled=images.labels is not None,
         skipped_files=images.skipped,
         metrics=metrics,
-        beware=warnings(metrics),
+        memorised_files=memorised,
+        beware=warnings(metrics, memorised),
     )
 
 
-def warnings(metrics: Metrics) -> list[str]:
-    """Return what the metrics say against images, in sentences."""
-    why = unlike(metrics)
-    far = f"the images are not near real images: {why}" if why else ""
-    return [sentence for sentence in (far, copies(metrics)) if sentence]
+def warnings(metrics: Metrics, memorised: Sequence[str]) -> list[str]:
+    """Return what the metrics say against images, in sentences; the second names the files `memorised`."""
+    sentences = []
+    if why := unlike(metrics):
+        sentences.append(f"the images are not near real images: {why}")
+    if copied := copies(metrics):
+        names = ", ".join(map(displayed, memorised[:NAMED]))
+        more = f" and {len(memorised) - NAMED:,} more" if len(memorised) > NAMED else ""
+        sentences.append(f"{copied}: {names}{more}" if names else copied)
+    return sentences
 
 
 def usable(images: int, plan: Plan, split: str) -> str:

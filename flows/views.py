@@ -28,7 +28,7 @@ from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
-from components.report.baselines import copies, distinct, unlike_real
+from components.report.baselines import copies, distinct, in_words, unlike_real
 from components.report.metric_labels import MARK, mark, noted
 from components.report.reading import read_json
 from components.stages.spec import Spec, difference
@@ -369,6 +369,8 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
             soft_wrap=True,
         )
     _show_notes(console, noted([evaluation.metrics]), _spaced)
+    if words := in_words(evaluation.metrics):
+        console.print(words, markup=False, soft_wrap=True)
     for sentence in evaluation.beware:
         console.print(sentence, style="yellow", markup=False, soft_wrap=True)
     console.print(f"images were used {evaluation.preparation}", style="dim", markup=False)

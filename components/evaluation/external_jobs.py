@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from components.common.threads import using_threads
 from components.data.card import DatasetCard
 from components.data.external import ExternalImages, read
@@ -13,6 +15,7 @@ from components.evaluation.jobs import open_reference, read_samples
 from components.evaluation.parts import write_part
 from components.evaluation.requests import EvaluationPaths
 from components.extractors.load import load_extractor
+from components.metrics.manifold import nearest
 from components.records.evaluation import Metrics
 
 
@@ -28,9 +31,14 @@ def extract_external_features(places: EvaluationPaths, external: ExternalImages,
         write_part(store, places.parts, start, arrays)
 
 
-def evaluate_external(places: EvaluationPaths, split: str, preparation: str, seeds: str) -> Metrics:
-    """Return the metrics of a folder's images."""
+def evaluate_external(
+    places: EvaluationPaths, split: str, preparation: str, seeds: str
+) -> tuple[Metrics, list[int]]:
+    """Return the metrics of a folder's images, and the positions of those that count as memorised."""
     store = places.store
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         samples = read_samples(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
-        return evaluate.evaluate_samples(samples, open_reference(store, places), split)
+        ref = open_reference(store, places)
+        distances = nearest(np.asarray(samples.features), ref.splits["train"].features)[1]
+        memorised: list[int] = np.flatnonzero(distances <= ref.closest).tolist()
+        return evaluate.evaluate_samples(samples, ref, split), memorised

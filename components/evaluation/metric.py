@@ -135,7 +135,7 @@ def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
             continue
         if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
             metric.note = (
-                f"ignore this: {n // 4:,} images are too few to extrapolate with {ref.dim:,} features"
+                f"ignore this: it extrapolates from {n // 4:,} images, too few for {ref.dim:,} features"
             )
         elif frechet and images < ENOUGH * ref.dim:
             metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {alternative}"

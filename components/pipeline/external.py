@@ -10,13 +10,18 @@ from components.pipeline.reference import IMAGES_PER_JOB
 from components.records.evaluation import Metrics
 
 
-def evaluate_external(places: EvaluationPaths, images: ExternalImages, split: str, seeds: str) -> Metrics:
-    """Return the metrics of the images against a split; features are extracted in parallel."""
+def evaluate_external(
+    places: EvaluationPaths, images: ExternalImages, split: str, seeds: str
+) -> tuple[Metrics, list[str]]:
+    """Return the metrics of the images against a split, and the files that count as memorised.
+
+    Features are extracted in parallel.
+    """
     jobs, cpus = "components.evaluation.external_jobs", places.threads
     arguments = [
         (places, images.part(start, n), start) for start, n in ranges(len(images.paths), IMAGES_PER_JOB)
     ]
     ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus)
     settings = places, split, images.preparation, seeds
-    metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
-    return metrics
+    metrics, memorised = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
+    return metrics, [images.paths[number] for number in memorised]

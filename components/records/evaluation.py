@@ -178,6 +178,7 @@ class ExternalEvaluation(Record):
     labelled: bool
     skipped_files: list[tuple[str, str]] = []  # (file, why it cannot be used)
     metrics: Metrics
+    memorised_files: list[str] = []  # nearer to a training image than nearly all real images are
     beware: list[str] = []  # what the metrics say against the images, in sentences
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:

@@ -30,6 +30,13 @@ SHARES, LITTLE = ("recall", "coverage"), 0.25
 # ... or these are above a multiple of it, which a poor but recognisable model stays below. KID is left out,
 # since real images have about 0 whatever its scale.
 DISTANCES, FAR = ("fid", "frechet_distance"), 50
+# Parts of what real images score, in words.
+AMOUNTS = (
+    (0.9, "as of real images"),
+    (0.6, "below that of real images"),
+    (LITTLE, "far below that of real images"),
+    (0.0, "next to none"),
+)
 # These praise samples that crowd where a few real images are. They lead only where each of SHARES reaches
 # ENOUGH of real images' value, and where they exceed that of real images by little: more takes less variety.
 CROWDED, ENOUGH, LITTLE_MORE = ("precision", "density"), 0.5, 1.1
@@ -94,6 +101,20 @@ def unlike(metrics: Metrics) -> str:
             values = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
             return f"{definition.label} is {values}"
     return ""
+
+
+def in_words(metrics: Metrics) -> str:
+    """Return how real and how varied images are beside real ones, as a sentence; empty if it is not known."""
+    parts = []
+    for quality, name in (("realism", "precision"), ("variety", "recall")):
+        metric = metrics.get(name)
+        if metric is None or not metric.real_baseline:
+            return ""
+        amount = next(words for least, words in AMOUNTS if metric.value >= least * metric.real_baseline)
+        definition = measure(name, metric)
+        values = f"{definition.show(metric.value)}, real images {definition.show(metric.real_baseline)}"
+        parts.append(f"{quality} {amount} ({name} {values})")
+    return "; ".join(parts)
 
 
 def copies(metrics: Metrics) -> str:

@@ -16,6 +16,7 @@ from components.report.metric_labels import features, mark, measure, noted
 MARKUP = re.compile(r"[\\\[\]]")
 
 
+SHOWN = 20  # classes
 INSTALL = (
     "To load and sample, install Atelier on Python 3.11 or newer: `pip install PATH`, which brings PyTorch "
     "and a few small packages, but neither Ray, Prefect nor DVC. PATH is the folder of its source code, or "
@@ -73,12 +74,12 @@ def model_card(
         "precision, density and coverage may exceed, or that of a perfect output. Numbers with different",
         "extractors, counts or data do not compare; none is the literature's FID unless it is called FID.",
         "",
-        *_use(result),
+        *_use(data, result),
     ]
     return "\n".join(lines)
 
 
-def _use(result: FamilyResult) -> list[str]:
+def _use(data: DatasetCard, result: FamilyResult) -> list[str]:
     """Return how to draw with the model."""
     return [
         "## Use",
@@ -89,6 +90,7 @@ def _use(result: FamilyResult) -> list[str]:
         '    model = atelier.load(".")',
         f'    atelier.sheet(model.sample({_arguments(result)})).save("drawn.png")',
         "",
+        *_classes(data, result),
         "On the command line, which needs the whole of Atelier, `pip install 'PATH[run]'`:",
         "",
         f"    atelier sample FOLDER {_options(result)} -o drawn.png",
@@ -96,6 +98,18 @@ def _use(result: FamilyResult) -> list[str]:
         "",
         "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read. "
         "`verify` compares a published folder with its `provenance.json` and draws the samples again.",
+        "",
+    ]
+
+
+def _classes(data: DatasetCard, result: FamilyResult) -> list[str]:
+    """Return how to draw one class, if the data has classes and samples are made from noise."""
+    if not data.labels or _made_from(result) != "noise":
+        return []
+    names = ", ".join(map(plain, data.labels[:SHOWN])) + (", ..." if len(data.labels) > SHOWN else "")
+    return [
+        f"The data has the classes {names}. A model that was trained with them draws one by its name, "
+        "`model.sample(16, label=NAME)` or `--label NAME`; `model.labels` is None for others.",
         "",
     ]
 

@@ -140,7 +140,7 @@ def sample(
     print(output if each else path)
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
-    say_next(after_samples(path, run, family, manifest))
+    say_next(after_samples(path, run, family, manifest, one_class=request.label is not None))
 
 
 def options_of(request: Request) -> StyleOptions:
@@ -171,8 +171,15 @@ def check_sheet(model: Path, n: int) -> None:
         )
 
 
-def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
-    """Return what to do with samples in a file or folder, as a command."""
+def after_samples(
+    path: Path, run: str, family: str | None, manifest: RunManifest | None, *, one_class: bool
+) -> str:
+    """Return what to do with samples in a file or folder, as a command.
+
+    Samples of one class are not like a data set of several, whatever their quality.
+    """
+    if one_class:
+        return f"atelier sample {named(run, family)} -o FOLDER/ draws all classes, for atelier evaluate"
     if path.is_dir():
         data = manifest.lineage.data.name if manifest else "NAME"
         return f"atelier evaluate {quote(str(path))} --data {data}"

@@ -35,5 +35,5 @@ def test_of_a_mean_over_classes_the_images_of_a_class_count() -> None:
 def test_an_extrapolation_says_from_how_many_images() -> None:
     assert (
         noted("frechet_distance_infinity", 40)
-        == "ignore this: 10 images are too few to extrapolate with 8 features"
+        == "ignore this: it extrapolates from 10 images, too few for 8 features"
     )

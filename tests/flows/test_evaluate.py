@@ -112,7 +112,8 @@ def test_images_that_can_be_used_are_told_from_those_that_are_compared(
 def test_images_far_from_real_ones_and_copies_are_warned_of() -> None:
     real, noise = (MetricResult(value=value, real_baseline=0.25) for value in (1.0, 50.0))
     copies = MetricResult(value=0.69, low=0.6, real_baseline=0.01)
-    assert evaluate.warnings({"frechet_distance": real}) == []
-    far, copied = evaluate.warnings({"frechet_distance": noise, "memorization_rate": copies})
+    assert evaluate.warnings({"frechet_distance": real}, ["a.png"]) == []
+    metrics = {"frechet_distance": noise, "memorization_rate": copies}
+    far, copied = evaluate.warnings(metrics, [f"{number}.png" for number in range(12)])
     assert far.startswith("the images are not near real images: Fréchet distance is 50.0")
-    assert "probably copies" in copied
+    assert "probably copies of them: 0.png, 1.png" in copied and copied.endswith("9.png and 2 more")

@@ -6,7 +6,15 @@ from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult, RunSummary, StageEntry
 from components.report import build_run, index_page, leaderboard
-from components.report.baselines import copies, distinct, may_lead, shortcomings, unbeaten, unlike_real
+from components.report.baselines import (
+    copies,
+    distinct,
+    in_words,
+    may_lead,
+    shortcomings,
+    unbeaten,
+    unlike_real,
+)
 from components.report.comparison import numbers
 from components.report.judging import brief
 from components.report.model_card import model_card
@@ -252,3 +260,15 @@ def test_a_judge_of_few_steps_is_told(store, runs) -> None:
     assert "was trained in 200 steps, fewer than the usual 496" in store.read_text(
         build_run(store, runs["done"])
     )
+
+
+def test_realism_and_variety_are_said_in_words() -> None:
+    def metric(value: float) -> MetricResult:
+        return MetricResult(value=value, real_baseline=0.8, better="higher")
+
+    assert in_words({"precision": metric(0.76), "recall": metric(0.3)}) == (
+        "realism as of real images (precision 76.0\u00a0%, real images 80.0\u00a0%); "
+        "variety far below that of real images (recall 30.0\u00a0%, real images 80.0\u00a0%)"
+    )
+    assert "variety next to none" in in_words({"precision": metric(0.5), "recall": metric(0.0)})
+    assert in_words({"precision": metric(0.5)}) == ""

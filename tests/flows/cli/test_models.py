@@ -79,9 +79,17 @@ def test_the_only_model_of_a_run_needs_no_name(
 
 def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> None:
     manifest = RunManifest(run_id="r", lineage=Lineage(data=DataLineage(name="mine")))
-    assert models.after_samples(tmp_path, "r", "vae", manifest) == f"atelier evaluate {tmp_path} --data mine"
-    assert models.after_samples(tmp_path, "r", None, None) == f"atelier evaluate {tmp_path} --data NAME"
-    one = models.after_samples(tmp_path / "x.png", "r", "vae", manifest)
+    assert (
+        models.after_samples(tmp_path, "r", "vae", manifest, one_class=False)
+        == f"atelier evaluate {tmp_path} --data mine"
+    )
+    assert (
+        models.after_samples(tmp_path, "r", None, None, one_class=False)
+        == f"atelier evaluate {tmp_path} --data NAME"
+    )
+    of_class = models.after_samples(tmp_path, "r", "vae", manifest, one_class=True)
+    assert of_class.startswith("atelier sample r vae -o FOLDER/ draws all classes")
+    one = models.after_samples(tmp_path / "x.png", "r", "vae", manifest, one_class=False)
     assert one == "atelier sample r vae -o FOLDER/ writes a file of each, which atelier evaluate reads"
 
 
