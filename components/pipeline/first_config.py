@@ -35,6 +35,7 @@ JOB = 1.0  # seconds of a job that samples or evaluates, besides drawing: to ope
 CLASSIFIER_STEPS = (400, 200, 100, 50)  # of a classifier, as many as fit
 SNAPSHOT_SAMPLES = ((8, 256), (4, 256), (4, 128), (2, 64))  # snapshots, and samples evaluated of each
 SMALLEST = 16  # pixels of images that are worth a first training
+NOISE = 0.1  # of what a step takes, between two measurements
 GRID = 60  # samples of a snapshot's picture
 DIGITS = 2  # of a number of steps
 
@@ -120,19 +121,25 @@ class FirstConfig:
         return math.ceil(len(self.trainings) / self.cores) * max(t.seconds for t in self.trainings)
 
 
+def is_too_short(training: Training) -> bool:
+    """Return whether a training has too few steps for recognisable pictures."""
+    return training.steps < training.candidate.starter.recognisable_steps
+
+
 def too_few(config: FirstConfig) -> list[str]:
     """Return what would do for each family whose steps are too few for recognisable pictures."""
     sentences = []
     for training in config.trainings:
         least = training.candidate.starter.recognisable_steps
-        if training.steps >= least:
+        if not is_too_short(training):
             continue
         longer = needed_minutes(training.candidate, len(config.trainings), config.cores, least)
         smaller = int(config.data.resolution * math.sqrt(training.steps / least)) // 8 * 8
         sentences.append(
             f"{training.candidate.starter.family}: {training.steps:,} steps are probably too few for "
-            f"recognisable pictures, which begin at about {least:,}; --minutes {longer} would do"
-            + (f", or data of {smaller} pixels (--resolution {smaller})" if smaller >= SMALLEST else "")
+            f"recognisable pictures: small digits take about {least:,}, and other pictures more; --minutes "
+            f"{longer} trains as many"
+            + (f", and so does data of {smaller} pixels" if smaller >= SMALLEST else "")
         )
     return sentences
 
@@ -168,6 +175,9 @@ def fitted(
 ) -> FirstConfig:
     """Return the config of as many families as train enough steps in the minutes, the best first.
 
+    More families than train side by side are taken only if each trains enough steps for recognisable pictures
+    all the same, so more minutes never give a family too few.
+
     Args:
         data: the data set.
         candidates: the best first.
@@ -186,9 +196,9 @@ def fitted(
         enough = [
             training for training in trainings if training.steps >= training.candidate.starter.least_steps
         ]
-        if len(enough) < number:
-            continue
         chosen = enough[:number]
+        if len(chosen) < number or (number > cores and any(map(is_too_short, chosen))):
+            continue
         others = left_out(trainings, chosen, minutes, cores)
         judging = fitted_judging(data, [t.candidate for t in chosen], minutes * 60, cores, classifier)
         return FirstConfig(data, minutes, cores, chosen, judging, {**(refused or {}), **others})
@@ -214,8 +224,8 @@ def left_out(
         else:
             most = f"a first config has {FAMILIES} families at most"
             if number < FAMILIES:
-                most = f"{minutes:g} minutes suffice for no more families"
-            reasons[starter.family] = f"{most}, and those chosen come before it; {to_add(training)}"
+                most = f"{minutes:g} minutes are too few for another family"
+            reasons[starter.family] = f"{most}, and others suit the data better; {to_add(training)}"
     return reasons
 
 
@@ -240,10 +250,11 @@ def too_slow(training: Training, families: int, cores: int) -> str:
 def needed_minutes(candidate: Candidate, families: int, cores: int, steps: int | None = None) -> int:
     """Return the minutes of a run in which a family trains for these steps, beside others.
 
-    Without `steps`, for as many as it needs at least.
+    Without `steps`, for as many as it needs at least. A step may take a little longer when it is measured
+    again.
     """
     rounds = math.ceil(families / cores)
-    seconds = (steps or candidate.starter.least_steps) * candidate.rates.step * rounds
+    seconds = (1 + NOISE) * (steps or candidate.starter.least_steps) * candidate.rates.step * rounds
     return math.ceil(seconds / TRAINING / (1 - SNAPSHOTS) / 60)
 
 

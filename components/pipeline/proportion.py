@@ -51,11 +51,8 @@ def sentences(by_family: Mapping[str, float]) -> list[str]:
     notable = {family: share for family, share in by_family.items() if share >= NOTABLE}
     if not notable:
         return []
-    listed = ", ".join(f"{share:.0%} of {family}'s" for family, share in notable.items())
-    sentences = [
-        "counted in calls of the network, not in time, evaluation and ablations take at most "
-        f"{listed} training"
-    ]
+    listed = ", ".join(f"{share:.0%} ({family})" for family, share in notable.items())
+    sentences = [f"evaluation and ablations call the network at most {listed} as often as training does"]
     if large := [family for family, share in notable.items() if share > 1]:
         sentences.append(
             f"the evaluation of {', '.join(large)} takes longer than the training: lower evaluate.samples "

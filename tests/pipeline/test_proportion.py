@@ -49,8 +49,7 @@ def test_ablations_count_with_the_settings_of_each_variant(monkeypatch: pytest.M
 def test_what_costs_more_than_training_is_said_with_advice() -> None:
     assert proportion.sentences({"gan": 0.01}) == []
     (line,) = proportion.sentences({"gan": 0.01, "vae": 0.1})
-    assert line.startswith("counted in calls of the network, not in time, evaluation and ablations take at ")
-    assert line.endswith(" at most 10% of vae's training")
+    assert line.startswith("evaluation and ablations call the network at most 10% (vae) as often as ")
     _, advice = proportion.sentences({"vae": 0.1, "diffusion": 1.5})
     assert advice.startswith(
         "the evaluation of diffusion takes longer than the training: lower evaluate.samp"
