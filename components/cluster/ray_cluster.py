@@ -16,12 +16,14 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+import psutil
 
 from components.cluster.resources import cores
 from components.cluster.temporary import short_folder
@@ -210,12 +212,33 @@ def unless_interrupted(wait: Callable[[], T]) -> T:
 
 
 def disconnect() -> None:
-    """Leave the cluster. One that `connect` started ends with all its jobs."""
+    """Leave the cluster. One that `connect` started ends with all its jobs and processes."""
     with _lock:
         if "ray" in sys.modules:
             import ray
 
+            workers = _workers()
             ray.shutdown()
+            _end(workers)
+
+
+def _workers() -> list[psutil.Process]:
+    """Return the workers of this process's own cluster: the children of its raylet."""
+    workers = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if command.startswith("ray::") or "default_worker.py" in command:
+                workers.append(process)
+    return workers
+
+
+def _end(workers: Sequence[psutil.Process]) -> None:
+    """Wait until workers have ended; kill those that hang at their exit, as some of Ray's do."""
+    _, hanging = psutil.wait_procs(workers, timeout=PATIENCE)
+    for process in hanging:
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def call(job: Job, *arguments: Any, cpus: float = 1, gpus: float = 0) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import sys
 import threading
+from subprocess import Popen
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -195,3 +197,21 @@ def test_a_signal_while_ray_starts_reaches_the_handler_of_this_process() -> None
     finally:
         signal.signal(signal.SIGTERM, before)
     assert reached == [signal.SIGTERM, signal.SIGTERM]
+
+
+def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = ModuleType("ray")
+    monkeypatch.setattr(ray, "shutdown", Mock(), raising=False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(ray_cluster, "PATIENCE", 0.1)
+    sleep = shutil.which("sleep")
+    hanging, other = (Popen([name, "60"], executable=sleep) for name in ("ray::TrainController", "sleep"))
+    try:
+        ray_cluster.disconnect()
+        assert hanging.wait(10) == -signal.SIGKILL and other.poll() is None
+    finally:
+        other.kill()
+        hanging.kill()
+        other.wait()
