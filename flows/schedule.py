@@ -148,7 +148,9 @@ def _run(experiment: Experiment, store: Store, entry: ScheduledRun, max_late: fl
                 f"the run of {entry.config} ended with status {record.status}; see run {record.run_id}"
             )
         entry.outcome = outcomes.RAN
+        images = views.images_changed(store, record)
         entry.reason = f"run {record.run_id} is done; stages computed: {len(ran)}"
+        entry.reason += f"; {images}" if images else ""
 
 
 def _text(moment: datetime | None) -> str | None:

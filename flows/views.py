@@ -156,6 +156,17 @@ def data_changed(plan: Plan, store: Store) -> list[str]:
     return []
 
 
+def images_changed(store: Store, run: RunManifest) -> str:
+    """Return how many images the data had in the run before and has now; empty if it has not changed."""
+    now = run.lineage.data
+    for other in newest_first(store, RunManifest, before=run.run_id, most=RECENT):
+        data = other.lineage.data
+        if data.name == now.name and data.counts and not other.smoke:
+            images = f"{sum(data.counts.values()):,} -> {sum(now.counts.values()):,} images"
+            return "" if data.version == now.version else f"data set {now.name}: {images}"
+    return ""
+
+
 def moment(version: Mapping[str, Any]) -> str:
     """Return the time of a version of the data, to the minute, in UTC."""
     return f"{datetime.fromisoformat(version['when']).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

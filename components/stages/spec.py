@@ -11,6 +11,7 @@ from typing import Any
 
 from components.common.hashing import key_of
 
+VERSION = 10  # digits of a version of data that are shown
 SCHEMA = 2  # raised when all keys change; 2: whole modules are digested
 
 
@@ -74,10 +75,13 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
     for name in sorted(old.keys() | new.keys()):
         a, b = old.get(name), new.get(name)
         if name == "upstream" and isinstance(a, Mapping) and isinstance(b, Mapping):
-            if changed := [each for each in sorted(a.keys() | b.keys()) if a.get(each) != b.get(each)]:
-                lines.append(f"{prefix}upstream: {', '.join(changed)}")
+            changed = {each for each in a.keys() & b.keys() if a[each] != b[each]}
+            kinds = {"upstream": changed, "now with": b.keys() - a.keys(), "now without": a.keys() - b.keys()}
+            lines += [f"{prefix}{kind}: {', '.join(sorted(names))}" for kind, names in kinds.items() if names]
         elif isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += difference(a, b, f"{prefix}{name}.")
+        elif a != b and name == "data" and isinstance(a, str) and isinstance(b, str) and not prefix:
+            lines.append(f"data: version {a[:VERSION]} -> {b[:VERSION]}")
         elif a != b:
             lines.append(f"{prefix}{name}: {_short(a)} -> {_short(b)}")
     return lines

@@ -77,7 +77,7 @@ def test_a_run_is_compared_with_what_it_repeats_not_with_a_trial_by_hand(
     stored_run(store, "1", "scheduled nightly: nightly.yaml", lr=0.001, data="v1")
     stored_run(store, "2", "atelier run nightly.yaml --set families.dcgan.lr=5e-4", lr=0.0005, data="v1")
     run = stored_run(store, "3", command, lr=0.001, data="v2")
-    assert views.explanation(store, run) == [("train dcgan", "ran", 'data: "v1" -> "v2"')]
+    assert views.explanation(store, run) == [("train dcgan", "ran", "data: version v1 -> v2")]
 
 
 def test_a_schedule_whose_settings_changed_is_compared_with_its_last_run(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_schedule_whose_settings_changed_is_compared_with_its_last_run(tmp_pat
     stored_run(store, "1", "atelier run nightly.yaml", lr=0.002, data="v1")
     stored_run(store, "2", "scheduled nightly: nightly.yaml", lr=0.001, data="v1")
     run = stored_run(store, "3", "scheduled nightly: nightly.yaml", lr=0.002, data="v2")
-    assert views.explanation(store, run)[0][2] == 'data: "v1" -> "v2"; settings.lr: 0.001 -> 0.002'
+    assert views.explanation(store, run)[0][2] == "data: version v1 -> v2; settings.lr: 0.001 -> 0.002"
 
 
 def test_a_plan_says_that_the_data_has_another_version_and_since_when(
@@ -146,3 +146,18 @@ def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("kid ") and lines[3].startswith("frechet distance *")
     assert f"* frechet distance: {BIASED}" in lines and "74.0 % of the images are copies" in lines
+
+
+def test_the_number_of_new_images_is_said(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+
+    def run(run_id: str, version: str, images: int, **more: bool) -> RunManifest:
+        data = DataLineage(name="mine", version=version, counts={"train": images - 80, "test": 80})
+        manifest = RunManifest(run_id=run_id, lineage=Lineage(data=data), **more)
+        store.write_json(f"runs/{run_id}/run.json", manifest.to_json())
+        return manifest
+
+    assert views.images_changed(store, run("a", "v1", 400)) == ""
+    run("b", "v9", 100, smoke=True)
+    assert views.images_changed(store, run("c", "v2", 1401)) == "data set mine: 400 -> 1,401 images"
+    assert views.images_changed(store, run("d", "v2", 1401)) == ""

@@ -22,10 +22,15 @@ def test_difference_names_what_changed() -> None:
     new = {"settings": {"lr": 2e-3, "train": {"steps": 5}}, "code": {"components.ema": "bb"}}
     old["upstream"] = {"prepare": "1", "train/vae": "2"}
     new["upstream"] = {"prepare": "1", "train/vae": "3", "extractor": "4"}
+    old["upstream"]["train/gan"] = "5"
+    old["data"], new["data"] = f"{'a' * 32}.dir", f"{'b' * 32}.dir"
     assert difference(old, new) == [
         'code.components.ema: "aa" -> "bb"',
+        "data: version aaaaaaaaaa -> bbbbbbbbbb",
         "settings.lr: 0.001 -> 0.002",
-        "upstream: extractor, train/vae",
+        "upstream: train/vae",
+        "now with: extractor",
+        "now without: train/gan",
     ]
 
 
