@@ -57,6 +57,7 @@ METRICS = {  # columns in the terminal; the page shows all metrics
 
 SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "label accuracy"}  # as on the page
 
+FOR_INTERVALS = 60  # images, ROWS * GROUPS of components.metrics.distances, which imports SciPy
 RECENT = 50  # runs, the newest, among which the nearest one is looked for
 
 STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdicts
@@ -379,6 +380,9 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
             markup=False,
             soft_wrap=True,
         )
+    if 0 < used < FOR_INTERVALS:
+        few = f"most intervals need {FOR_INTERVALS} images; here are {used}"
+        console.print(few, style="dim", markup=False, soft_wrap=True)
     _show_notes(console, noted([evaluation.metrics]), _spaced)
     if words := in_words(evaluation.metrics):
         console.print(words, markup=False, soft_wrap=True)

@@ -198,7 +198,7 @@ def show_prepared(card: Any, version: str) -> None:
     if card.sources and not card.sources.are_paired:
         print(f"  unpaired sources: {counted(card.sources.counts)}")
     for note in card.notes:
-        say(f"  {told(note)}")
+        say(f"  {note}")
     for reason, count in card.skipped.items():
         say(f"  skipped {count}: {reason}{first_skipped(card, reason)}")
     for reason, count in card.left_out.items():
@@ -208,17 +208,6 @@ def show_prepared(card: Any, version: str) -> None:
         say(f"  left out {what}{', some with captions' * bool(card.captions)}{first_ignored(card, others)}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
-
-
-def told(note: str) -> str:
-    """Return a note with what became of repeated images, which the card, a part of the version, lacks."""
-    if "copies of others" in note:
-        one, single = (
-            "1 files are copies of others, and share their",
-            "1 file is a copy of another, and shares its",
-        )
-        return f"{note.replace(one, single) if note.startswith(one) else note}; all are kept"
-    return f"{note}; until then all are kept" if " in several classes" in note else note
 
 
 def of_classes(card: Any) -> str:

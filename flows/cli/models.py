@@ -294,8 +294,8 @@ def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
                 say(f"the gate did not bless the reconstructions of {what}, so its scores may mislead: {why}")
             else:
                 say(
-                    f"the gate did not bless {what} for its samples ({why}); scores are made of its "
-                    "reconstructions, which the gate did not judge"
+                    f"the gate did not bless {what} for its samples ({why}); its scores may be good all the "
+                    "same, since they are made of its reconstructions"
                 )
 
 

@@ -79,6 +79,9 @@ def publish(
         )
     for note in notes:
         say(note)
+    for judgement in manifest.gate:
+        if not judgement.is_blessed:
+            say(f"{judgement.model.family}: the gate did not bless it, as its card says")
     say(f"{len(files):,} files of {counted(len(manifest.models), 'model')} and the page in {place.url}")
     print(place.url)
     say_next(f"atelier verify {quote(place.url)}")

@@ -82,7 +82,7 @@ def gc(
     elif not apply and surveyed.items:
         say_next(f"the same command with --apply removes it{'; what is published stays' if runs else ''}")
     elif not apply:
-        spared = "; --days 0 spares nothing for being new" if days else ""
+        spared = "; --days 0 also shows what is new" if days else ""
         say_next(f"--run ID removes a run with all that only it refers to{spared}")
 
 
@@ -96,12 +96,13 @@ def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
 
     options = {new(days): "--days 0 frees it"}
     lines = []
-    for why, taken in totals.most_common(REASONS):
+    shown = REASONS + (len(totals) == REASONS + 1)  # rather than "1 other reason"
+    for why, taken in totals.most_common(shown):
         if run := re.fullmatch(r"run (\S+?)(, unfinished.*)?", why):
             named = registered(store, run[1])  # such a run cannot be removed
             options[why] = f"{named[0]} needs it" if named else f"--run {run[1]} frees what only it refers to"
         lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
-    if others := totals.most_common()[REASONS:]:
+    if others := totals.most_common()[shown:]:
         more = counted(len(others), "other reason")
         lines.append(f"stays: {size(sum(n for _, n in others))}: {more}, listed above")
     return lines

@@ -32,6 +32,7 @@ def store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: None)
     rows = [("train vae", "ran", "changed: data"), ("prepare", "cached", "")]
     monkeypatch.setattr(schedule.views, "explanation", lambda *_: rows)
+    monkeypatch.setattr(schedule.views, "images_changed", lambda *_: "data set digits: 9 -> 10 images")
     return Store(str(tmp_path))
 
 
@@ -118,7 +119,10 @@ def test_every_date_is_a_line_on_the_terminal(
 ) -> None:
     ending("done", monkeypatch)
     schedule.scheduled.fn(CONFIG)
-    assert " UTC ran: run 20260101-000000-aaaa is done; stages computed: 1\n" in capsys.readouterr().err
+    assert (
+        " UTC ran: run 20260101-000000-aaaa is done; stages computed: 1; data set digits: 9 -> 10 images\n"
+        in capsys.readouterr().err
+    )
     monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: "20260101-000000-bbbb")
     schedule.scheduled.fn(CONFIG)
     assert capsys.readouterr().err.endswith(" UTC unchanged\n")

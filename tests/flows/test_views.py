@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.metrics import distances
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest, StageEntry
 from components.stages.spec import Spec
@@ -146,6 +147,10 @@ def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("kid ") and lines[3].startswith("frechet distance *")
     assert f"* frechet distance: {BIASED}" in lines and "74.0 % of the images are copies" in lines
+
+
+def test_intervals_need_as_many_images_as_the_terminal_says() -> None:
+    assert views.FOR_INTERVALS == distances.ROWS * distances.GROUPS
 
 
 def test_the_number_of_new_images_is_said(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from components.store import Store
 
 DARK = 64  # of 255: if no pixel is as bright, the files probably do not use the range of their values
 FRAMES = ("first", "all")
+NAMED = 5  # files, in a note
 T = TypeVar("T")
 
 
@@ -342,17 +343,22 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
         if times[digest] > 1:
             same[digest][path] = 0 if labels is None else int(labels[i])
     copies = [files for files in same.values() if len(files) > 1]
-    torn = [list(files) for files in copies if len(set(files.values())) > 1]
+    pairs = [f"{displayed(copy)} of {displayed(first)}" for first, *rest in copies for copy in rest]
+    torn = [" and ".join(map(displayed, files)) for files in copies if len(set(files.values())) > 1]
     notes = []
-    if copies:
-        notes.append(
-            f"{sum(map(len, copies)) - len(copies)} files are copies of others, and share their split"
-        )
+    if pairs:
+        are = "1 file is a copy" if len(pairs) == 1 else f"{len(pairs)} files are copies"
+        notes.append(f"{are}, kept in the split of the other: {first_of(pairs)}")
     if torn:
-        first = " and ".join(map(displayed, torn[0]))
         lie = "1 image lies" if len(torn) == 1 else f"{len(torn)} images lie"
-        notes.append(f"{lie} in several classes, such as {first}: keep each in one of them")
+        notes.append(f"{lie} in several classes, kept in each ({first_of(torn)}): keep one file of it")
     return notes
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first names, and how many there are more."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 class PixelFile:

@@ -23,7 +23,7 @@ def test_a_plain_folder_becomes_an_unlabelled_set(home, images):
     card = add("mine", images, home)
     assert card.counts == {"train": 14, "validation": 8, "test": 8}
     assert (card.resolution, card.channels, card.labels, card.captions) == (32, 3, None, False)
-    assert card.card.num_classes == 0 and card.title == "images" and str(home) not in card.to_json()
+    assert card.card.num_classes == 0 and card.title == "mine" and str(home) not in card.to_json()
     assert len({image.tobytes() for image in everything(home / "data/mine")}) == 30
 
 
@@ -308,6 +308,7 @@ def test_copies_are_told_and_those_in_two_classes_too(home, tmp_path):
     shutil.copy(tmp_path / "zoo/cat/000.png", tmp_path / "zoo/cat/copy.png")
     shutil.copy(tmp_path / "zoo/cat/001.png", tmp_path / "zoo/dog/copy.png")
     assert add("zoo", tmp_path / "zoo", home).notes == [
-        "2 files are copies of others, and share their split",
-        "1 image lies in several classes, such as cat/001.png and dog/copy.png: keep each in one of them",
+        "2 files are copies, kept in the split of the other: cat/copy.png of cat/000.png, "
+        "dog/copy.png of cat/001.png",
+        "1 image lies in several classes, kept in each (cat/001.png and dog/copy.png): keep one file of it",
     ]

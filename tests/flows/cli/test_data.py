@@ -37,9 +37,6 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         left_out={"hidden": 3},
         notes=[
             "read inside b/",
-            "21 files are copies of others, and share their split",
-            "1 files are copies of others, and share their split",
-            "1 image lies in several classes, such as a/1 and b/1: keep each in one of them",
         ],
         options={"ignored_files": 4, "ignored_names": ["README.txt", "b/c.md", "x.zip"]},
         captions=False,
@@ -50,10 +47,6 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
     assert out == "x: 1,200 train, 8 test; 3x32x32, unlabelled; version 0123456789\n"
     assert err.splitlines() == [
         "  read inside b/",
-        "  21 files are copies of others, and share their split; all are kept",
-        "  1 file is a copy of another, and shares its split; all are kept",
-        "  1 image lies in several classes, such as a/1 and b/1: keep each in one of them; until then "
-        "all are kept",
         "  skipped 2: broken (such as a.png)",
         "  left out 3: hidden",
         "  left out 4 files that are not images (such as README.txt, b/c.md, x.zip)",

@@ -36,7 +36,7 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
     assert ": run r1; champion 1 of digits/generate needs it" in out and "--run r1" not in out
     made(store, spec("new"))
     _, out, err = call(capsys, "gc", "--store", store.url)
-    assert ": made in the last 7 days; --days 0 frees it" in out and "; --days 0 spares nothing" in err
+    assert ": made in the last 7 days; --days 0 frees it" in out and "; --days 0 also shows" in err
 
 
 def test_a_run_is_removed_with_what_only_it_refers_to(
@@ -73,9 +73,9 @@ def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 2 and "--days -1 is not possible; accepted: 0 or more" in err
 
 
-def test_the_sixth_reason_is_one_other(tmp_path: Path) -> None:
+def test_six_reasons_are_listed_and_of_more_the_last_are_summed_up(tmp_path: Path) -> None:
     stays = [Kept(f"store/{i}", 1000, f"reason {i}") for i in range(REASONS + 1)]
     lines = staying(Store(str(tmp_path)), Survey(staying=stays), 7.0)
-    assert len(lines) == REASONS + 1 and lines[-1] == "stays: 1.0 kB: 1 other reason, listed above"
+    assert len(lines) == REASONS + 1 and "other reason" not in lines[-1]
     more = Survey(staying=[*stays, Kept("store/x", 1000, "reason x")])
     assert staying(Store(str(tmp_path)), more, 7.0)[-1] == "stays: 2.0 kB: 2 other reasons, listed above"
