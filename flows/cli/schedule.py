@@ -97,7 +97,7 @@ def _make(request: Request, pool: str | None) -> int:
 
 
 def _cells(row: Row) -> tuple[str | bool | None, ...]:
-    served = row["pool"] or ("this command" if row["served"] else "nothing")
+    served = row["pool"] or ("atelier schedule" if row["served"] and row["active"] else "nothing")
     state = "yes" if row["active"] else "paused"
     names = ("schedule", "config", "cron", "timezone")
     return (*(row[name] for name in names), state, served, row["last_date"], row["last"], row["next_date"])
