@@ -22,15 +22,18 @@ from components.pipeline import anomaly_models, proportion
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
 from components.pipeline.plan import Plan
+from components.records.ablation import AblationResult
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
+from components.report.ablation import better_settings
 from components.report.baselines import copies, distinct, in_words, unlike_real
 from components.report.metric_labels import MARK, mark, noted
 from components.report.reading import read_json
+from components.report.results import folder_of
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.urls import is_confined
@@ -251,6 +254,8 @@ def show(run: RunManifest, store: Store) -> None:
                 console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
             if copied := copies(result.metrics):
                 console.print(f"{result.family}: {copied}", style="yellow", markup=False)
+            if better := _better_settings(store, run, result.family):
+                console.print(f"better settings of sampling: {better}", markup=False, soft_wrap=True)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for judgement in run.gate:
@@ -261,6 +266,13 @@ def show(run: RunManifest, store: Store) -> None:
     console.print(f"{run.status} in {run.seconds or 0:.0f} s; page: {page}", markup=False, soft_wrap=True)
     if command := next_command(run):
         console.print(f"next: {command}", markup=False, soft_wrap=True)
+
+
+def _better_settings(store: Store, run: RunManifest, family: str) -> str:
+    """Return which settings of sampling are clearly better than a family's own, from its ablation."""
+    folder, settings = folder_of(store, run.stage("ablation", family), ""), run.lineage.families.get(family)
+    record = folder and AblationResult.read(folder.read_json("result.json"))
+    return better_settings(family, settings, record.studied) if record and isinstance(settings, dict) else ""
 
 
 def next_command(run: RunManifest) -> str:

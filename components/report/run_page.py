@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import yaml
@@ -97,8 +98,9 @@ def family_view(
     store: Store, run: RunManifest, name: str, result: FamilyResult | None, report: str
 ) -> FamilyView:
     """Return the view of a family of a run."""
-    stage, settings = run.stage("train", name), run.lineage.families.get(name)
-    training = training_of(folder_of(store, stage, report), settings if isinstance(settings, dict) else {})
+    stage, known = run.stage("train", name), run.lineage.families.get(name)
+    settings = known if isinstance(known, dict) else {}
+    training = training_of(folder_of(store, stage, report), settings)
     task = (result.task if result else "") or training.samples.likely_task
     enlarges = task in TASKS and TASKS[task].smaller_source
     errors = [failure.error for failure in failures(run) if failure.family == name]
@@ -117,7 +119,9 @@ def family_view(
         [cost_at(training.rows, p.get("step") or 0) | p for p in (result.curve if result else [])],
         checkpoints.kept_step(result) if result else None,
         neighbours(store, result, report) if result else None,
-        stage_view(store, run, run.stage("ablation", name), report, ablation.of_family),
+        stage_view(
+            store, run, run.stage("ablation", name), report, partial(ablation.of_family, name, settings)
+        ),
         stage_view(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
         stage_view(store, run, run.stage("style_analysis", name), report, latent_analysis.of_family),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.records.ablation import Ablation, AblationResult, Ablations, Variant
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest, StageEntry
 from components.stages.spec import Spec
@@ -135,6 +136,30 @@ def test_the_metric_that_ranks_stands_first_and_doubtful_ones_are_marked(
     assert lines[1].split()[:3] == ["family", "kid", "frechet"]
     assert lines[2].split()[:4] == ["vae", "0.1235", "9.21", "*"]
     assert f"* frechet: {BIASED}" in lines
+
+
+def test_settings_of_sampling_that_are_better_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sampled(steps: int, kid: float) -> Variant:
+        return Variant(
+            name=f"{steps}", change={"sampler_steps": steps}, metrics={"kid": MetricResult(value=kid)}
+        )
+
+    store = Store(str(tmp_path))
+    studies = [Ablation(name="steps", title="", variants=[sampled(12, 3.0), sampled(50, 0.6)])]
+    result = AblationResult(studied=Ablations(n=25, studies=studies))
+    store.write_json("store/ablation/k/attempts/1/result.json", result.to_json())
+    run = RunManifest(
+        run_id="r",
+        status="done",
+        lineage=Lineage(config={"families": {"diffusion": {"sampler_steps": 12}}}),
+        results=[FamilyResult(family="diffusion", task="generate", metrics=doubtful())],
+        stages=[StageEntry(name="ablation", family="diffusion", key="k", uri="store/ablation/k", attempt=1)],
+    )
+    views.show(run, store)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("better settings")]
+    assert "diffusion has a KID of 0.600 with families.diffusion.sampler_steps=50, but of 3.00" in line
 
 
 def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureFixture[str]) -> None:
