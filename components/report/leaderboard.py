@@ -95,6 +95,7 @@ class Group(NamedTuple):
     refused: list[Refusal]
     shortcomings: list[Refusal]  # in what families do not beat their baselines
     copies: list[Refusal]  # of training images, which families seem to draw
+    crowded: list[Refusal]  # families with more precision or density than real images
 
     @property
     def fair(self) -> list[Line]:
@@ -200,6 +201,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         [refusal for row in rows for refusal in _refusals(row, columns)],
         [Refusal(r.family, why) for r in results if (why := baselines.shortcomings(r, names))],
         [Refusal(r.family, why) for r in results if (why := baselines.copies(r.metrics))],
+        [Refusal(r.family, why) for r in results if (why := baselines.crowded(r.metrics))],
     )
 
 
