@@ -147,7 +147,7 @@
   const entriesOf = (run) => run.families.filter((family) => family.samples.grids.length).map((family) => {
     const at = (src) => (src ? folderOf(run.run_id) + src : src), { samples } = family;
     return {
-      run: run.run_id, family: family.name, task: family.task, kept: family.kept, source: family.source,
+      run: run.run_id, family: family.name, task: family.task, steps: family.steps, kept: family.kept, source: family.source,
       resolution: samples.resolution || run.resolution, titleOf: sheets.tileClass(samples, run.classes),
       samples: { ...samples, grids: samples.grids.map((grid) => ({ ...grid, src: at(grid.src) })), originals: at(samples.originals), given: at(samples.given) },
     };
