@@ -13,6 +13,7 @@ from components.report.baselines import unlike_real
 from components.report.leaderboard import metric_names
 
 MISSING = "-"
+SAME = "the same result"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ def origin(run: RunManifest) -> dict[str, str | bool]:
 
 @dataclass(frozen=True)
 class MetricRow(Row):
-    """A metric of two runs, with the note on either value if it is doubtful."""
+    """A metric of a family of two runs, with the note on either value if it is doubtful."""
 
     note: str = ""
+    family: str = ""
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,14 @@ def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[Metric
         for name in metric_names([a.metrics, b.metrics]):
             ours, others = a.metrics.get(name), b.metrics.get(name)
             if ours and others:
-                note = ours.note or others.note or ""
-                yield MetricRow(f"{a.family} {name}", ours.value, others.value, why_not(ours, others), note)
+                why = SAME if a == b else why_not(ours, others)
+                note, title = ours.note or others.note or "", f"{a.family} {name}"
+                yield MetricRow(title, ours.value, others.value, why, note, a.family, name)
+
+
+def same_results(first: RunManifest, second: RunManifest) -> list[str]:
+    """Return the families of which both runs have the very same result, which was computed once."""
+    return [a.family for a, b in _families(first, second) if a == b]
 
 
 def unlike_real_images(first: RunManifest, second: RunManifest) -> Iterator[Unlike]:

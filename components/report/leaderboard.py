@@ -316,12 +316,16 @@ def verdict(status: str, results: Sequence[ResultHead], families: int, failed: S
 
 
 def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
-    """Return the first comparable result of each task: family, metric and value."""
+    """Return the first comparable result of each task: family, metric and value.
+
+    One that is not near real images comes only if all are not, and says why in `unlike`.
+    """
     return [
-        {"family": near[0].family, "metric": group.columns[0].name, "value": near[0].cells[0].sort}
+        {"family": first.family, "metric": group.columns[0].name, "value": first.cells[0].sort}
         | ({"note": note} if (note := group.columns[0].note) else {})
+        | ({"unlike": first.unlike} if first.unlike else {})
         for group in groups(results)
-        if (near := [row for row in group.fair if not row.unlike])
+        for first in sorted(group.fair, key=lambda row: bool(row.unlike))[:1]
     ]
 
 

@@ -67,6 +67,21 @@ def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert call(capsys, "compare", "a", "c", "--store", str(tmp_path))[0] == 2
 
 
+def test_a_result_that_both_runs_have_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    note = "88 images are few"
+    for run_id in ("a", "b"):
+        each = run(run_id, 0.1, 1.0)
+        each.results[0].metrics["kid"].note = note
+        gan = FamilyResult(family="gan", task="generate", metrics=each.results[0].metrics)
+        each.results.append(gan.model_copy(update={"train_seconds": 60.0 if run_id == "a" else 70.0}))
+        Store(str(tmp_path)).write_json(f"runs/{run_id}/run.json", each.to_json())
+    out = call(capsys, "compare", "a", "b", "--store", str(tmp_path))[1]
+    (line,) = [line for line in out.splitlines() if "vae" in line]
+    assert line.startswith("both runs have the same result of vae: ") and f"gan kid: {note}" in out
+    told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert [row["why_not"] for row in told["metrics"]] == ["the same result", "intervals overlap"]
+
+
 def test_what_speaks_against_numbers_is_said_below_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
