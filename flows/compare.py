@@ -11,6 +11,7 @@ from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult, RunManifest, flat
 from components.report.baselines import unlike_real
 from components.report.leaderboard import metric_names
+from components.report.metric_labels import measure
 
 MISSING = "-"
 SAME = "the same result"
@@ -59,6 +60,15 @@ class MetricRow(Row):
     note: str = ""
     family: str = ""
     metric: str = ""
+
+    @property
+    def label(self) -> str:
+        """The family and the measure as they are called on a page."""
+        return f"{self.family} {measure(self.metric).label}"
+
+    def shown(self, value: float) -> str:
+        """Return a value of the metric as a page shows it."""
+        return measure(self.metric).show(value)
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
     print_table(
         ("metric", *ids, ""),
         [
-            (row.name + MARK * bool(row.note), f"{row.first:.4g}", f"{row.second:.4g}", row.why_not)
+            (row.label + MARK * bool(row.note), row.shown(row.first), row.shown(row.second), row.why_not)
             for row in metrics
             if row.why_not != SAME
         ],
@@ -209,7 +209,7 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
         print(f"both runs have the same result of {family}: it was trained and measured once, then reused")
     for row in metrics:
         if row.note and row.why_not != SAME:
-            print(f"{MARK.strip()} {row.name}: {row.note}")
+            print(f"{MARK.strip()} {row.label}: {row.note}")
     for one in unlike:
         print(f"{one.family} of {one.run_id} is not near real images: {one.why}")
     say_next("atelier report serve shows the samples of both")
