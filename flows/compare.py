@@ -11,8 +11,10 @@ from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult, RunManifest, flat
 from components.report.baselines import unlike_real
 from components.report.leaderboard import metric_names
+from components.report.metric_labels import measure
 
 MISSING = "-"
+SAME = "the same result"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,20 @@ def origin(run: RunManifest) -> dict[str, str | bool]:
 
 @dataclass(frozen=True)
 class MetricRow(Row):
-    """A metric of two runs, with the note on either value if it is doubtful."""
+    """A metric of a family of two runs, with the note on either value if it is doubtful."""
 
     note: str = ""
+    family: str = ""
+    metric: str = ""
+
+    @property
+    def label(self) -> str:
+        """The family and the measure as they are called on a page."""
+        return f"{self.family} {measure(self.metric).label}"
+
+    def shown(self, value: float) -> str:
+        """Return a value of the metric as a page shows it."""
+        return measure(self.metric).show(value)
 
 
 @dataclass(frozen=True)
@@ -76,8 +89,14 @@ def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[Metric
         for name in metric_names([a.metrics, b.metrics]):
             ours, others = a.metrics.get(name), b.metrics.get(name)
             if ours and others:
-                note = ours.note or others.note or ""
-                yield MetricRow(f"{a.family} {name}", ours.value, others.value, why_not(ours, others), note)
+                why = SAME if a == b else why_not(ours, others)
+                note, title = ours.note or others.note or "", f"{a.family} {name}"
+                yield MetricRow(title, ours.value, others.value, why, note, a.family, name)
+
+
+def same_results(first: RunManifest, second: RunManifest) -> list[str]:
+    """Return the families of which both runs have the very same result, which was computed once."""
+    return [a.family for a, b in _families(first, second) if a == b]
 
 
 def unlike_real_images(first: RunManifest, second: RunManifest) -> Iterator[Unlike]:

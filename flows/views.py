@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice, tee
@@ -22,15 +22,18 @@ from components.pipeline import anomaly_models, proportion
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
 from components.pipeline.plan import Plan
+from components.records.ablation import AblationResult
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
+from components.report.ablation import better_settings
 from components.report.baselines import copies, distinct, in_words, unlike_real
-from components.report.metric_labels import MARK, mark, noted
+from components.report.metric_labels import MARK, mark, measure, noted
 from components.report.reading import read_json
+from components.report.results import folder_of
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.urls import is_confined
@@ -54,8 +57,6 @@ METRICS = {  # columns in the terminal; the page shows all metrics
     "other": ("reconstruction_fid", "reconstruction_frechet_distance")
     + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
 }
-
-SHORT = {"memorization_rate": "memorised", "conditional_accuracy": "label accuracy"}  # as on the page
 
 FOR_INTERVALS = 60  # images, ROWS * GROUPS of components.metrics.distances, which imports SciPy
 RECENT = 50  # runs, the newest, among which the nearest one is looked for
@@ -255,14 +256,14 @@ def show(run: RunManifest, store: Store) -> None:
         title = f"{data.title or data.name}: {TASKS[task].title.lower()}{smoke}"
         print_table(console, _results(task, results, title))
         notes = noted(result.metrics for result in results)
-        _show_notes(
-            console, {name: notes[name] for name in columns_of(task, results) if name in notes}, _short
-        )
+        _show_notes(console, {name: notes[name] for name in columns_of(task, results) if name in notes})
         for result in results:
             if why := unlike_real(result):
                 console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
             if copied := copies(result.metrics):
                 console.print(f"{result.family}: {copied}", style="yellow", markup=False)
+            if better := _better_settings(store, run, result.family):
+                console.print(f"better settings of sampling: {better}", markup=False, soft_wrap=True)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for judgement in run.gate:
@@ -273,6 +274,13 @@ def show(run: RunManifest, store: Store) -> None:
     console.print(f"{run.status} in {run.seconds or 0:.0f} s; page: {page}", markup=False, soft_wrap=True)
     if command := next_command(run):
         console.print(f"next: {command}", markup=False, soft_wrap=True)
+
+
+def _better_settings(store: Store, run: RunManifest, family: str) -> str:
+    """Return which settings of sampling are clearly better than a family's own, from its ablation."""
+    folder, settings = folder_of(store, run.stage("ablation", family), ""), run.lineage.families.get(family)
+    record = folder and AblationResult.read(folder.read_json("result.json"))
+    return better_settings(family, settings, record.studied) if record and isinstance(settings, dict) else ""
 
 
 def next_command(run: RunManifest) -> str:
@@ -310,17 +318,17 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
     """Return a table of the families of one task; its last rows are baselines and real images."""
     metrics = columns_of(task, results)
     table = tables.table(
-        title, ["family"], ["family", *map(_short, metrics), "parameters", "training", "images/s"]
+        title, ["family"], ["family", *map(_label, metrics), "parameters", "training", "images/s"]
     )
     for result in best_first(results):
-        values = [_value(result.metrics.get(m)) for m in metrics]
+        values = [_value(m, result.metrics.get(m)) for m in metrics]
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         table.add_row(result.family, *values, *costs)
     for label, baseline in distinct(results):
-        table.add_row(label, *(_value(baseline.metrics.get(m)) for m in metrics), style="dim")
+        table.add_row(label, *(_value(m, baseline.metrics.get(m)) for m in metrics), style="dim")
     limits = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
-    table.add_row(TASKS[task].real, *map(_number, limits), style="dim")
+    table.add_row(TASKS[task].real, *map(_limit, metrics, limits), style="dim")
     return table
 
 
@@ -331,23 +339,23 @@ def columns_of(task: str, results: Sequence[FamilyResult]) -> list[str]:
     return [name for name in dict.fromkeys(names) if any(name in result.metrics for result in results)]
 
 
-def _show_notes(console: Console, notes: Mapping[str, str], name_of: Callable[[str], str]) -> None:
+def _show_notes(console: Console, notes: Mapping[str, str]) -> None:
     """Print the notes on doubtful values, whose marks are in a table."""
     for name, note in notes.items():
-        line = f"{MARK.strip()} {name_of(name)}: {note}"
+        line = f"{MARK.strip()} {_label(name)}: {note}"
         console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
-def _short(name: str) -> str:
-    return SHORT.get(name, _spaced(name.replace("frechet_distance", "frechet")))
+def _label(name: str) -> str:
+    return measure(name).label
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _value(name: str, metric: MetricResult | None) -> str:
+    return f"{measure(name).show(metric.value)}{mark(metric)}" if metric else "-"
 
 
-def _value(metric: MetricResult | None) -> str:
-    return f"{_number(metric.value)}{mark(metric)}" if metric else "-"
+def _limit(name: str, value: float | None) -> str:
+    return "-" if value is None else measure(name).show_limit(value)
 
 
 def show_judged(evaluation: ExternalEvaluation) -> None:
@@ -363,10 +371,10 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
     for name in first_to_last(evaluation.metrics):
         metric = evaluation.metrics[name]
         table.add_row(
-            _spaced(name) + mark(metric),
-            _number(metric.value),
-            "-" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}",
-            _number(metric.real_baseline),
+            _label(name) + mark(metric),
+            measure(name).show(metric.value),
+            measure(name).show_interval(metric.low, metric.high) or "-",
+            _limit(name, metric.real_baseline),
             f"{metric.n:,}",
             f"{metric.extractor} {(metric.extractor_hash or '')[:8]}" if metric.extractor else "-",
             metric.comparability,
@@ -383,7 +391,7 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
     if 0 < used < FOR_INTERVALS:
         few = f"most intervals need {FOR_INTERVALS} images; here are {used}"
         console.print(few, style="dim", markup=False, soft_wrap=True)
-    _show_notes(console, noted([evaluation.metrics]), _spaced)
+    _show_notes(console, noted([evaluation.metrics]))
     if words := in_words(evaluation.metrics):
         console.print(words, markup=False, soft_wrap=True)
     for sentence in evaluation.beware:
@@ -414,7 +422,3 @@ def _percent(accuracy: Accuracy) -> str:
     if accuracy.low is None or accuracy.high is None:
         return value
     return f"{value} ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

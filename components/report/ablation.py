@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.ranking import ranking_metric
+from components.common.ranking import DISTANCES, OTHERS, ranking_metric
 from components.records import ablation as records
 from components.records.ablation import AblationResult, Ablations, Variant
 from components.records.evaluation import MetricResult
@@ -17,6 +18,12 @@ from components.report.reading import Picture, Pictures, rounded
 
 PLOTTED = ("conditional_accuracy",)  # beside the metric that ranks
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
+# A variant is worth setting where it has at most this part of the distance above real images that the
+# family's own settings have. It is the best of many, on few images, so that a smaller lead may be chance. ...
+PART = 0.5
+# ... With few images real images are not at 0 either, and how far off they are is by chance (KID) or bias
+# (Fréchet distance), so the lead has to be larger than this multiple of their value.
+NOISE = 2
 WIDE = 8  # ratio of the largest x to the smallest from which the axis is logarithmic
 TRAJECTORIES = {
     "reverse": (
@@ -131,15 +138,19 @@ class FamilyAblations:
     n: int | None
     studies: list[Ablation]
     ways: list[Trajectory]
+    better: str  # settings that are clearly better than its own, as a sentence
 
 
-def of_family(result: Mapping[str, Any], pictures: Pictures) -> FamilyAblations | None:
+def of_family(
+    family: str, settings: Mapping[str, Any], result: Mapping[str, Any], pictures: Pictures
+) -> FamilyAblations | None:
     """Return the ablations of a family from the stage's result; None if there are none."""
     record = AblationResult.read(result)
     if record is None or not record.studied.studies:
         return None
     studies = [_ablation(ablation, pictures) for ablation in record.studied.studies]
-    return FamilyAblations(record.studied.n, studies, _trajectories(record.studied, pictures))
+    better = better_settings(family, settings, record.studied)
+    return FamilyAblations(record.studied.n, studies, _trajectories(record.studied, pictures), better)
 
 
 def _trajectories(record: Ablations, pictures: Pictures) -> list[Trajectory]:
@@ -232,3 +243,55 @@ def _cell(name: str, metric: MetricResult | None) -> Cell:
         f"{definition.show(metric.value)}{mark(metric)}",
         definition.show_interval(metric.low, metric.high).removesuffix(PERCENT),
     )
+
+
+# Settings that are better than the family's own
+
+
+def better_settings(family: str, settings: Mapping[str, Any], studied: Ablations) -> str:
+    """Return as a sentence which settings are clearly better than the family's own; empty if none are."""
+    every = [variant for study in studied.studies for variant in study.variants]
+    name = ranking_metric(variant.metrics for variant in every)
+    known = [v for v in every if name in v.metrics and v.change and v.change.keys() <= settings.keys()]
+    if not known:
+        return ""
+    own = min(known, key=lambda variant: _distance(variant.change, settings))
+    best = min(known, key=lambda variant: variant.metrics[name].value)
+    if not _is_clearly_better(best, own, name):
+        return ""
+    ours, others = best.metrics[name], own.metrics[name]
+    definition = measure(name, ours)
+    named = " ".join(f"families.{family}.{k}={v}" for k, v in best.change.items() if v != settings[k])
+    whose = f"the settings of this run ({own.name})"
+    if any(_distance(own.change, settings)):
+        whose = f"{own.name}, the nearest variant, since none has the settings of this run"
+    images = f" on {formatting.number(studied.n)} images each" if studied.n else ""
+    real = ours.real_baseline
+    bound = "" if real is None else f"; {definition.bound} {definition.show_limit(real)}"
+    return (
+        f"{family} has a {definition.label} of {definition.show(ours.value)} with {named}, but of "
+        f"{definition.show(others.value)} with {whose}: the same weights{images}{bound}."
+    )
+
+
+def _is_clearly_better(best: Variant, own: Variant, name: str) -> bool:
+    """Whether a variant is better than another by far more than few images vary."""
+    ours, others = best.metrics[name], own.metrics[name]
+    real = others.real_baseline or 0.0
+    if ours.note or others.note or ours.value - real > PART * (others.value - real):
+        return False
+    if others.value - ours.value <= NOISE * abs(real):
+        return False
+    if ours.high is not None and others.low is not None and ours.high >= others.low:
+        return False
+    both = (best.metrics.keys() & own.metrics.keys()).intersection([*DISTANCES, *OTHERS])
+    # Bias is the same for the same number of images, so that a doubtful distance has to agree as well.
+    return all(best.metrics[distance].value < own.metrics[distance].value for distance in both)
+
+
+def _distance(change: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[int, float]:
+    """Return how many of the changed settings differ, and how far their numbers are apart."""
+    pairs = [(value, settings[name]) for name, value in change.items() if value != settings[name]]
+    numbers = [(a, b) for a, b in pairs if isinstance(a, int | float) and isinstance(b, int | float)]
+    apart = (abs(math.log(a / b)) if a > 0 and b > 0 else abs(a - b) for a, b in numbers)
+    return len(pairs), sum(apart)

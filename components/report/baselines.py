@@ -40,6 +40,7 @@ AMOUNTS = (
 # These praise samples that crowd where a few real images are. They lead only where each of SHARES reaches
 # ENOUGH of real images' value, and where they exceed that of real images by little: more takes less variety.
 CROWDED, ENOUGH, LITTLE_MORE = ("precision", "density"), 0.5, 1.1
+CROWD = "Samples that crowd around a few real images reach more than those: look at recall and coverage"
 
 
 def distinct(results: Sequence[ResultHead]) -> list[tuple[str, Baseline]]:
@@ -130,6 +131,19 @@ def copies(metrics: Metrics) -> str:
         return ""
     share = measure("memorization_rate", metric).show(metric.value)
     return f"{share} of the images are nearer to training images than real ones are: probably copies of them"
+
+
+def crowded(metrics: Metrics) -> str:
+    """Return that a measure of CROWDED is well above real images', and what it means; empty if none is."""
+    parts = []
+    for name in CROWDED:
+        metric, definition = metrics.get(name), measure(name)
+        real = metric.real_baseline if metric else None
+        if metric and real and metric.value > LITTLE_MORE * real:
+            values = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
+            parts.append(f"{name} is {values}")
+    told = "; ".join(parts)
+    return f"{told[0].upper()}{told[1:]}. {CROWD}" if told else ""
 
 
 def may_lead(result: ResultHead, name: str) -> bool:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.common.hashing import json_sha256
 from components.common.ranking import ranking_metric
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult, RunManifest, flat
@@ -64,6 +65,7 @@ def numbers(result: FamilyResult) -> Mapping[str, Any]:
     return {
         "family": result.family,
         "task": result.task,
+        "result": json_sha256(result.to_json()),
         "unlike": unlike_real(result),
         "metrics": {name: metric for name, metric in named.items() if metric},
         "costs": costs,

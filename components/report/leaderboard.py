@@ -95,6 +95,7 @@ class Group(NamedTuple):
     refused: list[Refusal]
     shortcomings: list[Refusal]  # in what families do not beat their baselines
     copies: list[Refusal]  # of training images, which families seem to draw
+    crowded: list[Refusal]  # families with more precision or density than real images
 
     @property
     def fair(self) -> list[Line]:
@@ -200,6 +201,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         [refusal for row in rows for refusal in _refusals(row, columns)],
         [Refusal(r.family, why) for r in results if (why := baselines.shortcomings(r, names))],
         [Refusal(r.family, why) for r in results if (why := baselines.copies(r.metrics))],
+        [Refusal(r.family, why) for r in results if (why := baselines.crowded(r.metrics))],
     )
 
 
@@ -314,12 +316,16 @@ def verdict(status: str, results: Sequence[ResultHead], families: int, failed: S
 
 
 def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
-    """Return the first comparable result of each task: family, metric and value."""
+    """Return the first comparable result of each task: family, metric and value.
+
+    One that is not near real images comes only if all are not, and says why in `unlike`.
+    """
     return [
-        {"family": near[0].family, "metric": group.columns[0].name, "value": near[0].cells[0].sort}
+        {"family": first.family, "metric": group.columns[0].name, "value": first.cells[0].sort}
         | ({"note": note} if (note := group.columns[0].note) else {})
+        | ({"unlike": first.unlike} if first.unlike else {})
         for group in groups(results)
-        if (near := [row for row in group.fair if not row.unlike])
+        for first in sorted(group.fair, key=lambda row: bool(row.unlike))[:1]
     ]
 
 

@@ -164,8 +164,9 @@ def _notes(result: FamilyResult) -> list[str]:
 def _judge(data: DatasetCard, result: FamilyResult, steps: int | None) -> list[str]:
     """Return what speaks against the images and their judge, as lines; empty if nothing does."""
     kind = next((m.extractor for m in result.metrics.values() if m.extractor), "")
-    copies, brief = baselines.copies(result.metrics), judging.brief(kind, steps, data.counts["train"])
-    return [*([f"{copies}.", ""] if copies else []), *([brief, ""] if brief else [])]
+    brief = judging.brief(kind, steps, data.counts["train"])
+    told = [f"{why}." for of in (baselines.crowded, baselines.copies) if (why := of(result.metrics))]
+    return [line for sentence in [*told, brief] if sentence for line in (sentence, "")]
 
 
 def _initial(result: FamilyResult) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import yaml
@@ -29,7 +30,7 @@ from components.report.judging import judged_briefly
 from components.report.latent_analysis import LatentAnalysis
 from components.report.metric_labels import MEASURES, mark, measure
 from components.report.preferences import preferences
-from components.report.reading import Curves, LatentCourse, NoiseProfile
+from components.report.reading import Curves, LatentCourse, NoiseProfile, read_json
 from components.report.results import (
     NeighboursView,
     RealSheet,
@@ -48,6 +49,7 @@ from components.report.results import (
 from components.report.sweep import SweepSection
 from components.report.sweep_reading import sweeps
 from components.store import Store
+from components.store.urls import is_confined
 
 STATES = {
     "ran": "computed in this run",
@@ -84,6 +86,7 @@ class FamilyView:
     by_noise: list[NoiseProfile]
     by_latent: list[LatentCourse]
     samples: Samples
+    steps: int | None  # of the whole training, while it has not ended
     health: HealthView | None
     quality: list[dict[str, float | None]]  # cost and metrics of each snapshot
     kept: int | None  # the step of the exported weights
@@ -97,8 +100,9 @@ def family_view(
     store: Store, run: RunManifest, name: str, result: FamilyResult | None, report: str
 ) -> FamilyView:
     """Return the view of a family of a run."""
-    stage, settings = run.stage("train", name), run.lineage.families.get(name)
-    training = training_of(folder_of(store, stage, report), settings if isinstance(settings, dict) else {})
+    stage, known = run.stage("train", name), run.lineage.families.get(name)
+    settings = known if isinstance(known, dict) else {}
+    training = training_of(folder_of(store, stage, report), settings)
     task = (result.task if result else "") or training.samples.likely_task
     enlarges = task in TASKS and TASKS[task].smaller_source
     errors = [failure.error for failure in failures(run) if failure.family == name]
@@ -113,14 +117,31 @@ def family_view(
         training.by_noise,
         training.by_latent,
         training.samples,
+        planned_steps(store, run, name),
         training.health,
         [cost_at(training.rows, p.get("step") or 0) | p for p in (result.curve if result else [])],
         checkpoints.kept_step(result) if result else None,
         neighbours(store, result, report) if result else None,
-        stage_view(store, run, run.stage("ablation", name), report, ablation.of_family),
+        stage_view(
+            store, run, run.stage("ablation", name), report, partial(ablation.of_family, name, settings)
+        ),
         stage_view(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
         stage_view(store, run, run.stage("style_analysis", name), report, latent_analysis.of_family),
     )
+
+
+def planned_steps(store: Store, run: RunManifest, family: str) -> int | None:
+    """Return the steps of a family's training that has not ended, from its spec, else the configuration."""
+    stage = run.stage("train", family)
+    if stage is None or stage.is_finished:
+        return None
+    spec = read_json(store, f"{stage.uri}/spec.json").get("settings") if is_confined(stage.uri) else None
+    for settings in (spec, run.lineage.families.get(family), run.lineage.config):
+        train = settings.get("train") if isinstance(settings, dict) else None
+        steps = train.get("steps") if isinstance(train, dict) else None
+        if isinstance(steps, int):
+            return steps
+    return None
 
 
 def timeline(run: RunManifest) -> list[Mapping[str, Any]]:
@@ -225,7 +246,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
 
 
 def _compared(entry: FamilyView) -> Mapping[str, Any]:
-    names = ("name", "task", "source", "samples", "kept", "quality")
+    names = ("name", "task", "source", "samples", "steps", "kept", "quality")
     return {name: getattr(entry, name) for name in names}
 
 

@@ -183,7 +183,7 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
         second: a run id, or `latest`
     """
     from components.report.metric_labels import MARK
-    from flows.compare import changed_settings, compared_metrics, unlike_real_images
+    from flows.compare import SAME, changed_settings, compared_metrics, same_results, unlike_real_images
 
     opened = open_named_store(store)
     runs = find_run(opened, first), find_run(opened, second)
@@ -200,13 +200,16 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
     print_table(
         ("metric", *ids, ""),
         [
-            (row.name + MARK * bool(row.note), f"{row.first:.4g}", f"{row.second:.4g}", row.why_not)
+            (row.label + MARK * bool(row.note), row.shown(row.first), row.shown(row.second), row.why_not)
             for row in metrics
+            if row.why_not != SAME
         ],
     )
+    for family in same_results(*runs):
+        print(f"both runs have the same result of {family}: it was trained and measured once, then reused")
     for row in metrics:
-        if row.note:
-            print(f"{MARK.strip()} {row.name}: {row.note}")
+        if row.note and row.why_not != SAME:
+            print(f"{MARK.strip()} {row.label}: {row.note}")
     for one in unlike:
         print(f"{one.family} of {one.run_id} is not near real images: {one.why}")
     say_next("atelier report serve shows the samples of both")

@@ -60,11 +60,28 @@ def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
         Store(str(tmp_path)).write_json(f"runs/{each.run_id}/run.json", each.to_json())
     code, out, err = call(capsys, "compare", "a", "b", "--store", str(tmp_path))
     lines = [line.split() for line in out.splitlines()]
-    assert code == 0 and ["families.vae.lr", "0.1", "0.2"] in lines and ["vae", "kid", "1", "2"] in lines
+    assert (
+        code == 0 and ["families.vae.lr", "0.1", "0.2"] in lines and ["vae", "KID", "1.00", "2.00"] in lines
+    )
     assert err.startswith("next: ")
     told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
     assert told["runs"] == ["a", "b"] and len(told["settings"]) == len(told["metrics"]) == 1
     assert call(capsys, "compare", "a", "c", "--store", str(tmp_path))[0] == 2
+
+
+def test_a_result_that_both_runs_have_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    note = "88 images are few"
+    for run_id in ("a", "b"):
+        each = run(run_id, 0.1, 1.0)
+        each.results[0].metrics["kid"].note = note
+        gan = FamilyResult(family="gan", task="generate", metrics=each.results[0].metrics)
+        each.results.append(gan.model_copy(update={"train_seconds": 60.0 if run_id == "a" else 70.0}))
+        Store(str(tmp_path)).write_json(f"runs/{run_id}/run.json", each.to_json())
+    out = call(capsys, "compare", "a", "b", "--store", str(tmp_path))[1]
+    (line,) = [line for line in out.splitlines() if "vae" in line]
+    assert line.startswith("both runs have the same result of vae: ") and f"gan KID: {note}" in out
+    told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert [row["why_not"] for row in told["metrics"]] == ["the same result", "intervals overlap"]
 
 
 def test_what_speaks_against_numbers_is_said_below_them(
@@ -82,8 +99,9 @@ def test_what_speaks_against_numbers_is_said_below_them(
         Store(str(tmp_path)).write_json(f"runs/{run_id}/run.json", each.to_json())
     out = call(capsys, "compare", "a", "b", "--store", str(tmp_path))[1]
     names = [line.split()[1] for line in out.splitlines() if line.startswith("vae ")]
-    assert names[:3] == ["kid", "recall", "frechet_distance"], "the one that ranks is first"
-    assert "vae frechet_distance *" in out and f"* vae frechet_distance: {note}" in out
+    assert names[:3] == ["KID", "Recall", "Fréchet"], "the one that ranks is first"
+    assert "vae Fréchet distance *" in out and f"* vae Fréchet distance: {note}" in out
+    assert "60.0\u00a0%" in out, "percent as on the page"
     assert "vae of b is not near real images: Recall is 0.0\u00a0%" in out and "vae of a is" not in out
     told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
     assert [(one["run_id"], one["family"]) for one in told["unlike_real"]] == [("b", "vae")]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.metrics import distances
+from components.records.ablation import Ablation, AblationResult, Ablations, Variant
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest, StageEntry
 from components.stages.spec import Spec
@@ -130,23 +131,52 @@ def doubtful(**more: MetricResult) -> dict[str, MetricResult]:
 def test_the_metric_that_ranks_stands_first_and_doubtful_ones_are_marked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = FamilyResult(family="vae", task="generate", metrics=doubtful())
+    precise = MetricResult(value=0.06329, real_baseline=0.81, better="higher")
+    result = FamilyResult(family="vae", task="generate", metrics=doubtful(precision=precise))
     views.show(RunManifest(run_id="r", status="done", results=[result]), Store(str(tmp_path)))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:3] == ["family", "kid", "frechet"]
-    assert lines[2].split()[:4] == ["vae", "0.1235", "9.21", "*"]
-    assert f"* frechet: {BIASED}" in lines
+    assert lines[1].split()[:3] == ["family", "KID", "Fréchet"]
+    assert lines[2].split()[:6] == ["vae", "0.123", "9.21", "*", "6.3", "%"], "percent as on the page"
+    assert lines[3].split()[:6] == ["real", "images", "0", "5", "81.0", "%"]
+    assert f"* Fréchet distance: {BIASED}" in lines
+
+
+def test_settings_of_sampling_that_are_better_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sampled(steps: int, kid: float) -> Variant:
+        return Variant(
+            name=f"{steps}", change={"sampler_steps": steps}, metrics={"kid": MetricResult(value=kid)}
+        )
+
+    store = Store(str(tmp_path))
+    studies = [Ablation(name="steps", title="", variants=[sampled(12, 3.0), sampled(50, 0.6)])]
+    result = AblationResult(studied=Ablations(n=25, studies=studies))
+    store.write_json("store/ablation/k/attempts/1/result.json", result.to_json())
+    run = RunManifest(
+        run_id="r",
+        status="done",
+        lineage=Lineage(config={"families": {"diffusion": {"sampler_steps": 12}}}),
+        results=[FamilyResult(family="diffusion", task="generate", metrics=doubtful())],
+        stages=[StageEntry(name="ablation", family="diffusion", key="k", uri="store/ablation/k", attempt=1)],
+    )
+    views.show(run, store)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("better settings")]
+    assert "diffusion has a KID of 0.600 with families.diffusion.sampler_steps=50, but of 3.00" in line
 
 
 def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy = MetricResult(value=0.43, low=0.327, high=0.54, n=88, better="higher")
     evaluation = ExternalEvaluation(
         source="others", images=88, data="d", version="v", split="test", preparation="as they are",
-        labelled=False, metrics=doubtful(), beware=["74.0 % of the images are copies"],
+        labelled=False, metrics=doubtful(conditional_accuracy=accuracy),
+        beware=["74.0 % of the images are copies"],
     )  # fmt: skip
     views.show_judged(evaluation)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith("kid ") and lines[3].startswith("frechet distance *")
-    assert f"* frechet distance: {BIASED}" in lines and "74.0 % of the images are copies" in lines
+    assert lines[2].startswith("KID ") and lines[3].startswith("Fréchet distance *")
+    assert lines[4].split()[:3] == ["Label", "accuracy", "43.0"] and "32.7 to 54.0\u00a0%" in lines[4]
+    assert f"* Fréchet distance: {BIASED}" in lines and "74.0 % of the images are copies" in lines
 
 
 def test_intervals_need_as_many_images_as_the_terminal_says() -> None:

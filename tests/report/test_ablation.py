@@ -2,6 +2,8 @@
 
 import pytest
 
+from components.records.ablation import Ablation, Ablations, Variant
+from components.records.evaluation import MetricResult
 from components.report import ablation, build_run
 from components.report.reading import curves, loss_by_noise
 from tests.report import fixture
@@ -113,6 +115,70 @@ def test_a_study_without_numbers_on_an_axis_is_a_table():
 )
 def test_a_name_says_its_point(name, expected):
     assert ablation.point(name) == expected
+
+
+# Settings that are better than the family's own
+
+OWN = {"sampler": "heun", "sampler_steps": 12, "guidance_scale": 1.5}
+
+
+def sampled(name, kid, *, low=None, high=None, note=None, frechet=None, real=-0.067, **change):
+    """A variant that changes settings of sampling, with a KID and a doubtful Fréchet distance."""
+    distance = MetricResult(value=10 * kid if frechet is None else frechet, note="mostly bias")
+    metrics = {"kid": MetricResult(value=kid, low=low, high=high, note=note, real_baseline=real)}
+    return Variant(name=name, change=change, metrics=metrics | {"frechet_distance": distance})
+
+
+def heun(kid=3.35, steps=12, **more):
+    return sampled(f"heun {steps}", kid, sampler="heun", sampler_steps=steps, **more)
+
+
+def ancestral(kid=0.613, **more):
+    return sampled("ancestral 50", kid, sampler="ancestral", sampler_steps=50, **more)
+
+
+def better(*variants, settings=OWN):
+    study = Ablation(name="steps", title="", variants=list(variants))
+    return ablation.better_settings("diffusion", settings, Ablations(n=25, studies=[study]))
+
+
+def test_settings_that_are_clearly_better_are_named():
+    assert better(heun(steps=3), heun(), ancestral()) == (
+        "diffusion has a KID of 0.613 with families.diffusion.sampler=ancestral "
+        "families.diffusion.sampler_steps=50, but of 3.35 with the settings of this run (heun 12): the same "
+        "weights on 25 images each; real images -0.067."
+    )
+    nearest = better(heun(9.0, steps=3), heun(steps=24), ancestral())
+    assert "but of 3.35 with heun 24, the nearest variant, since none has the settings of this run" in nearest
+    guided = sampled("5", 0.6, guidance_scale=5.0)
+    assert "with families.diffusion.guidance_scale=5.0, but of 3.35" in better(heun(), guided)
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        (heun(), ancestral(1.9)),
+        (heun(0.15, real=0.1), ancestral(0.02, real=0.1)),  # real images are as far off
+        (heun(3.0, low=0.4, high=5.0), ancestral(0.6, low=0.1, high=1.5)),
+        (heun(note="few images"), ancestral(note="few images")),
+        (heun(), ancestral(frechet=40.0)),  # the other distance does not agree
+        (heun(0.5), ancestral(3.0)),
+        (heun(), sampled("unknown", 0.1, another=1)),
+        (),
+    ],
+)
+def test_settings_that_may_be_better_by_chance_are_not_named(variants):
+    assert better(*variants) == ""
+
+
+def test_the_section_begins_with_better_settings(store, runs):
+    manifest = f"runs/{runs['done']}/run.json"
+    run = store.read_json(manifest)
+    run["lineage"]["config"]["families"]["diffusion"] = {"sampler": "ddim", "sampler_steps": 4}
+    store.write_json(manifest, run)
+    told = page(store, build_run(store, runs["done"])).text
+    assert "diffusion has a KID of 0.00334 with families.diffusion.sampler=heun" in told
+    assert "with the settings of this run (ddim 4)" in told
 
 
 # The loss by share of noise

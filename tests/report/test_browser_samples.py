@@ -71,6 +71,18 @@ def test_the_axis_of_the_slider(browser, page):
     assert "visible" in seen["lines"]
 
 
+def test_the_slider_knows_the_steps_of_a_training_that_has_not_ended(browser, store, runs):
+    manifest = f"runs/{runs['running']}/run.json"
+    run = store.read_json(manifest)
+    run["lineage"]["config"]["families"]["dcgan"] = {"train": {"steps": 2400}}
+    store.write_json(manifest, run)
+    seen = read_as(browser, store.path(build_run(store, runs["running"])), HEADS + """
+    note("steps", one(".player output").textContent);
+    await choose("Axis", "images"); note("images", one(".player output").textContent);
+    """)  # fmt: skip
+    assert seen["steps"] == "step 1,000 of 2,400" and seen["images"].endswith(" images so far")
+
+
 def test_a_sample_is_enlarged_by_keys_and_keeps_its_star(browser, page):
     seen = read_as(browser, page, HEADS + """
     const facts = () => `${one(".viewer h3").textContent}: ${one(".viewer p").textContent}`;

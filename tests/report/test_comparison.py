@@ -265,6 +265,26 @@ def test_the_plot_of_quality_opens_with_the_metric_that_ranks():
 
 
 @pytest.mark.browser
+def test_the_page_says_that_runs_have_the_same_result(browser, store, runs):
+    again, done = "20261125-080000-3b5e", runs["done"]
+    shutil.copytree(store.path(f"runs/{done}"), store.path(f"runs/{again}"))
+    run = store.read_json(f"runs/{done}/run.json") | {"run_id": again}
+    next(result for result in run["results"] if result["family"] == "dcgan")["train_seconds"] += 1
+    store.write_json(f"runs/{again}/run.json", run)
+    for run_id in (done, again):
+        build_run(store, run_id)
+    build_index(store)
+    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}", """
+    const family = one("#number-tables select");
+    for (const name of ["vae", "dcgan"]) {
+      family.value = name; family.dispatchEvent(new Event("change")); await wait();
+      note(name, all("#number-tables .same").map((n) => n.textContent).join("|"));
+    }
+    """)  # fmt: skip
+    assert seen["vae"].startswith("Both runs have the same result of vae: ") and seen["dcgan"] == ""
+
+
+@pytest.mark.browser
 def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
     """Noise in the second run; equal precision, and a Fréchet distance that is mostly bias, in both."""
     again, done = "20261125-080000-3b5e", runs["done"]

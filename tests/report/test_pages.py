@@ -180,6 +180,26 @@ def test_half_finished_run_shows_what_there_is(store, runs):
     assert by_name["diffusion"]["samples"]["grids"] == [] and by_name["diffusion"]["state"] == "waiting"
 
 
+def test_a_training_that_has_not_ended_tells_its_steps(store, runs):
+    manifest = f"runs/{runs['running']}/run.json"
+    run = store.read_json(manifest)
+    (stage,) = [s for s in run["stages"] if s["name"] == "train" and s["family"] == "dcgan"]
+
+    def steps():
+        html = page(store, build_run(store, runs["running"]))
+        return {family["name"]: family["steps"] for family in html.data["families"]}
+
+    store.delete(f"{stage['uri']}/spec.json")
+    assert steps() == {"autoencoder": None, "vae": None, "dcgan": 1000, "diffusion": 1000}, "the config"
+    run["lineage"]["config"]["families"]["dcgan"] = {"train": {"steps": 1500}}
+    store.write_json(manifest, run)
+    assert steps()["dcgan"] == 1500, "the family's own settings"
+    store.write_json(f"{stage['uri']}/spec.json", {"settings": {"train": {"steps": 2000}}})
+    stage |= {"state": "failed", "error": "interrupted"}
+    store.write_json(manifest, run | {"status": "interrupted"})
+    assert steps()["dcgan"] == 2000, "the spec of the training"
+
+
 def test_a_finished_training_tells_the_shape_of_its_grids(store, runs):
     families = page(store, build_run(store, runs["done"])).data["families"]
     assert {(f["samples"]["count"], f["samples"]["resolution"]) for f in families} == {(64, 28)}

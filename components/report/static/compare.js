@@ -93,6 +93,13 @@
     const notes = new Map(results.flatMap(([, one]) => Object.values(one.metrics).filter((m) => m.note).map((m) => [`* ${m.label}`, `Beware: ${m.note}.`])));
     return el("dl", { class: "notes" }, [...unlike, ...notes].map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
   };
+  /* That runs have the very same result of a family, as lines; results of pages from before have no hash. */
+  const sameResults = (family, runs) => {
+    const of = runs.map((run) => [run.run_id, (run.numbers.find((one) => one.family === family) || {}).result]);
+    const alike = unique(of.map(([, hash]) => hash)).filter(Boolean).map((hash) => of.filter(([, other]) => other === hash).map(([id]) => id)).filter((ids) => ids.length > 1);
+    const whose = (ids) => (ids.length < runs.length ? ids.join(", ") : runs.length > 2 ? "All runs" : "Both runs");
+    return alike.map((ids) => el("p", { class: "lead same" }, `${whose(ids)} have the same result of ${family}: it was trained and measured once, then reused.`));
+  };
   const familyRows = (family, runs) => {
     const results = runs.map((run) => run.numbers.find((one) => one.family === family)), some = results.filter(Boolean);
     const metrics = metricsOf(some), costs = Object.keys(some[0].costs);
@@ -110,7 +117,7 @@
     const isIn = (run, family) => run.numbers.some((one) => one.family === family);
     const both = families.filter((family) => runs.filter((run) => isIn(run, family)).length > 1);
     const shown = both.length ? both : families, state = { family: opensWith(families, runs, isIn) }, body = el("div");
-    const draw = () => body.replaceChildren(region(`Numbers of ${state.family}`, "numbers", runs, familyRows(state.family, runs)), familyNotes(state.family, runs));
+    const draw = () => body.replaceChildren(...sameResults(state.family, runs), region(`Numbers of ${state.family}`, "numbers", runs, familyRows(state.family, runs)), familyNotes(state.family, runs));
     const choice = select("Family", [...shown, ...families.filter((family) => !shown.includes(family))].map((f) => [f, f]), state.family, (family) => { state.family = family; draw(); });
     place.append(el("div", { class: "tools" }, families.length > 1 ? choice : null), body);
     draw();
@@ -147,7 +154,7 @@
   const entriesOf = (run) => run.families.filter((family) => family.samples.grids.length).map((family) => {
     const at = (src) => (src ? folderOf(run.run_id) + src : src), { samples } = family;
     return {
-      run: run.run_id, family: family.name, task: family.task, kept: family.kept, source: family.source,
+      run: run.run_id, family: family.name, task: family.task, steps: family.steps, kept: family.kept, source: family.source,
       resolution: samples.resolution || run.resolution, titleOf: sheets.tileClass(samples, run.classes),
       samples: { ...samples, grids: samples.grids.map((grid) => ({ ...grid, src: at(grid.src) })), originals: at(samples.originals), given: at(samples.given) },
     };

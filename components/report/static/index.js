@@ -131,8 +131,9 @@
 
   // ---------------------------------------------------------------- all runs
 
-  const bestOf = (run) => run.best.map(({ family, metric, value, note }) => el("div", { class: "bests" }, family,
-    el("small", { title: note }, `${metricName(metric)} ${showMetric(metric, value)}${markOf({ note })}`)));
+  const bestOf = (run) => run.best.map(({ family, metric, value, note, unlike }) => el("div", { class: unlike ? "bests muted" : "bests" }, family,
+    el("small", { title: note }, `${metricName(metric)} ${showMetric(metric, value)}${markOf({ note })}`),
+    unlike && el("small", { title: unlike }, "not near real images")));
   const familiesOf = (run) => run.families.flatMap((name, i) => [
     i ? ", " : "", run.failed.includes(name) ? el("span", { class: "failed" }, `${name} ✕ failed`) : name,
   ]);

@@ -19,7 +19,7 @@
     images: { label: "Images seen", text: (at, last) => `${count(at)} of ${count(last)} images` },
     seconds: { label: "Minutes", text: (at, last) => `${duration(at)} of ${duration(last)}` },
   };
-  /* entries: [{run, family, samples, kept}]. The view says where the slider stands and what the reader has chosen;
+  /* entries: [{run, family, samples, steps, kept}]; steps are those of a training that has not ended. The view says where the slider stands and what the reader has chosen;
      change() takes what changes, tells the listeners and writes the address. */
   const newView = (entries, chosen = {}) => {
     const grids = entries.flatMap(({ samples }) => samples.grids);
@@ -34,7 +34,11 @@
     const along = (axis, of = view.shown()) => unique(of.flatMap(({ samples }) => samples.grids.map((grid) => grid[axis]))).sort(ascending);
     view.pointsOf = (of) => along(view.axis, of);
     view.gridOf = ({ samples }, at = view.at) => samples.grids.filter((grid) => grid[view.axis] <= at).pop() || samples.grids[0];
-    view.text = () => AXES[view.axis].text(view.at, view.points[view.points.length - 1]);
+    /* A training that has not ended goes on after the last point: its steps are known, its images and seconds are not. */
+    view.text = () => {
+      const last = view.points[view.points.length - 1], planned = Math.max(0, ...view.shown().map(({ steps }) => steps || 0));
+      return planned && view.axis !== "step" ? `${AXES[view.axis].text(view.at, last)} so far` : AXES[view.axis].text(view.at, Math.max(last, planned));
+    };
     /* The step of a family at the slider, for charts over steps. */
     view.stepOf = (name) => {
       const entry = view.axis === "step" ? null : entries.find(({ family }) => family === name);

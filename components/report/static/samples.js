@@ -55,7 +55,7 @@
 
   /* The families of a run with samples, as entries of its view. */
   const entriesOf = (data) => data.families.filter((family) => family.samples.grids.length).map((family) => ({
-    run: data.run_id, family: family.name, task: family.task, samples: family.samples, kept: family.kept, source: family.source,
+    run: data.run_id, family: family.name, task: family.task, samples: family.samples, steps: family.steps, kept: family.kept, source: family.source,
     resolution: family.samples.resolution || data.resolution, titleOf: tileClass(family.samples, data.classes),
   }));
   const viewOf = (data) => {
