@@ -29,7 +29,8 @@ def test_every_starter_is_a_family_with_settings_that_are_accepted(starter: Any)
     assert starter.family in FAMILIES
     settings = Train(**starter.settings.get("train", {}))
     others = {"pairs": sources(32), "unpaired": sources(32, False), "enlarge": sources(8)}
-    data = card(channels=starter.channels or 3, sources=others.get(starter.data))
+    resolution = max(32, starter.pixels[0])
+    data = card(resolution, starter.channels or 3, sources=others.get(starter.data))
     assert kind_of(data) == starter.data and starter.why_not(data) is None
     build(starter.family, starter.config, card_for(starter.family, starter.config, data), None, settings)
 
@@ -58,3 +59,9 @@ def test_grey_images_are_not_augmented_in_colour() -> None:
     for channels, augment in ((1, ["translation"]), (3, ["colour", "translation"])):
         (gan,) = [s for s in suitable(card(channels=channels))[0] if "augment" in s.settings]
         assert gan.settings["augment"] == augment
+
+
+def test_large_colour_pictures_are_predicted_and_not_their_noise() -> None:
+    for channels, resolution, prediction in ((3, 64, "x_0"), (3, 32, None), (1, 64, None)):
+        first = suitable(card(resolution, channels))[0][0]
+        assert first.family == "diffusion" and first.settings.get("prediction") == prediction
