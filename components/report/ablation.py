@@ -252,11 +252,11 @@ def better_settings(family: str, settings: Mapping[str, Any], studied: Ablations
     """Return as a sentence which settings are clearly better than the family's own; empty if none are."""
     every = [variant for study in studied.studies for variant in study.variants]
     name = ranking_metric(variant.metrics for variant in every)
-    known = [v for v in every if name in v.metrics and v.change and v.change.keys() <= settings.keys()]
-    if not known:
+    usable = [v for v in every if name in v.metrics and v.change and v.change.keys() <= settings.keys()]
+    if not usable:
         return ""
-    own = min(known, key=lambda variant: _distance(variant.change, settings))
-    best = min(known, key=lambda variant: variant.metrics[name].value)
+    own = min(usable, key=lambda variant: _distance(variant.change, settings))
+    best = min(usable, key=lambda variant: variant.metrics[name].value)
     if not _is_clearly_better(best, own, name):
         return ""
     ours, others = best.metrics[name], own.metrics[name]

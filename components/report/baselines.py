@@ -142,8 +142,8 @@ def crowded(metrics: Metrics) -> str:
         if metric and real and metric.value > LITTLE_MORE * real:
             values = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
             parts.append(f"{name} is {values}")
-    told = "; ".join(parts)
-    return f"{told[0].upper()}{told[1:]}. {CROWD}" if told else ""
+    values = "; ".join(parts)
+    return f"{values[0].upper()}{values[1:]}. {CROWD}" if parts else ""
 
 
 def may_lead(result: ResultHead, name: str) -> bool:

@@ -165,8 +165,8 @@ def _judge(data: DatasetCard, result: FamilyResult, steps: int | None) -> list[s
     """Return what speaks against the images and their judge, as lines; empty if nothing does."""
     kind = next((m.extractor for m in result.metrics.values() if m.extractor), "")
     brief = judging.brief(kind, steps, data.counts["train"])
-    told = [f"{why}." for of in (baselines.crowded, baselines.copies) if (why := of(result.metrics))]
-    return [line for sentence in [*told, brief] if sentence for line in (sentence, "")]
+    doubts = [f"{why}." for of in (baselines.crowded, baselines.copies) if (why := of(result.metrics))]
+    return [line for sentence in [*doubts, brief] if sentence for line in (sentence, "")]
 
 
 def _initial(result: FamilyResult) -> list[str]:

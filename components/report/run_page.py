@@ -100,8 +100,8 @@ def family_view(
     store: Store, run: RunManifest, name: str, result: FamilyResult | None, report: str
 ) -> FamilyView:
     """Return the view of a family of a run."""
-    stage, known = run.stage("train", name), run.lineage.families.get(name)
-    settings = known if isinstance(known, dict) else {}
+    stage, content = run.stage("train", name), run.lineage.families.get(name)
+    settings = content if isinstance(content, dict) else {}
     training = training_of(folder_of(store, stage, report), settings)
     task = (result.task if result else "") or training.samples.likely_task
     enlarges = task in TASKS and TASKS[task].smaller_source

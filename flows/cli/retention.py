@@ -96,13 +96,13 @@ def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
 
     options = {new(days): "--days 0 frees it"}
     lines = []
-    shown = REASONS + (len(totals) == REASONS + 1)  # rather than "1 other reason"
-    for why, taken in totals.most_common(shown):
+    listed = REASONS + (len(totals) == REASONS + 1)  # rather than "1 other reason"
+    for why, taken in totals.most_common(listed):
         if run := re.fullmatch(r"run (\S+?)(, unfinished.*)?", why):
             named = registered(store, run[1])  # such a run cannot be removed
             options[why] = f"{named[0]} needs it" if named else f"--run {run[1]} frees what only it refers to"
         lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
-    if others := totals.most_common()[shown:]:
+    if others := totals.most_common()[listed:]:
         more = counted(len(others), "other reason")
         lines.append(f"stays: {size(sum(n for _, n in others))}: {more}, listed above")
     return lines
