@@ -140,7 +140,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # and the largest number
     "open": (open_data, 1_000_000),
     "feed": (feed, 1_000_000),
     "frechet": (frechet, 100_000),
-    "kid": (kid, 30_000),
+    "kid": (kid, 100_000),
     "precision_recall": (precision_recall, 30_000),
     "neighbours": (neighbours, 1_000_000),
     "runs": (runs, 1_000),

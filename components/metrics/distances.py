@@ -263,8 +263,11 @@ def _mmd(x: np.ndarray, y: np.ndarray, *, paired: bool) -> Callable[[np.ndarray]
     """Return the squared MMD as a function of the groups to include, (G,) of bool."""
     n, m = len(x), len(y)
     assert n >= 2 and m >= 2 and (n == m or not paired)
-    xx, yy = _kernel_sums(x, x, diagonal=False), _kernel_sums(y, y, diagonal=False)
-    xy = _kernel_sums(x, y, diagonal=not paired)
+    if min(n, m) > (x.shape[1] + 1) ** 2:
+        xx, yy, xy = _sums_of_moments(x, y, paired=paired)
+    else:
+        xx, yy = _kernel_sums(x, x, diagonal=False), _kernel_sums(y, y, diagonal=False)
+        xy = _kernel_sums(x, y, diagonal=not paired)
 
     def mmd(groups: np.ndarray) -> float:
         n, m = group_sizes(len(x))[groups].sum(), group_sizes(len(y))[groups].sum()
@@ -278,6 +281,38 @@ def _mmd(x: np.ndarray, y: np.ndarray, *, paired: bool) -> Callable[[np.ndarray]
 def group_sizes(n: int) -> np.ndarray:
     """Return the number of rows in each group, (G,), of n rows."""
     return np.bincount(np.arange(n) % GROUPS, minlength=GROUPS)
+
+
+def _sums_of_moments(x: np.ndarray, y: np.ndarray, *, paired: bool) -> tuple[np.ndarray, ...]:
+    """Return the sums of the kernels of x, of y and of both, (G, G), in time linear in the rows.
+
+    (x.y / D + 1)^3 is the inner product of z(x) and z(y) to the power of 3, with z(x) = (x / sqrt(D), 1), and
+    so of their third powers as tensors, whose sums over groups are enough. It is faster than all pairs of
+    rows from about (D + 1)^2 rows on.
+    """
+    a, b = _third_moments(x), _third_moments(y)
+    xx, yy = a @ a.T - _diagonal(x, x), b @ b.T - _diagonal(y, y)
+    return xx, yy, a @ b.T - _diagonal(x, y) if paired else a @ b.T
+
+
+def _third_moments(x: np.ndarray) -> np.ndarray:
+    """Return the sum of z z z over each group's rows, (G, (D + 1)^3)."""
+    size = x.shape[1] + 1
+    moments = np.zeros((GROUPS, size, size * size))
+    for start, rows in blocks(x):
+        z = np.column_stack([rows / math.sqrt(x.shape[1]), np.ones(len(rows))])
+        for group in range(GROUPS):
+            own = z[(group - start) % GROUPS :: GROUPS]
+            moments[group] += own.T @ (own[:, :, None] * own[:, None, :]).reshape(len(own), size * size)
+    return moments.reshape(GROUPS, -1)
+
+
+def _diagonal(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the sums of k(x_i, y_i) over each group's rows, as a diagonal matrix (G, G)."""
+    sums = np.zeros(GROUPS)
+    for (start, a), (_, b) in zip(blocks(x), blocks(y), strict=True):
+        sums += membership(start, len(a)) @ ((a * b).sum(1) / x.shape[1] + 1) ** 3
+    return np.diag(sums)
 
 
 def _kernel_sums(x: np.ndarray, y: np.ndarray, *, diagonal: bool) -> np.ndarray:

@@ -381,3 +381,16 @@ def test_memory_mapped_features_give_the_same_bits(random, tmp_path):
     np.testing.assert_array_equal(
         everything(*mapped), everything(*(side.astype(np.float64) for side in sides))
     )
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_kernels_of_many_rows_are_summed_by_moments_to_the_same(random, paired, monkeypatch):
+    monkeypatch.setattr(distances, "BLOCK", 37)  # not a multiple of the groups
+    x, y = random.standard_normal((203, 3)), 2 * random.standard_normal((203 if paired else 130, 3)) + 1
+    pairs = (
+        distances._kernel_sums(x, x, diagonal=False),
+        distances._kernel_sums(y, y, diagonal=False),
+        distances._kernel_sums(x, y, diagonal=not paired),
+    )
+    for found, expected in zip(distances._sums_of_moments(x, y, paired=paired), pairs, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
