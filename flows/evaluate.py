@@ -52,9 +52,10 @@ JUDGE = ("extractor", "extractor_steps", "classifier_steps", "reference_images")
 
 
 def judge_of_runs(store: Store, name: str) -> Mapping[str, Any]:
-    """Return how the newest full run on a data set judged: its settings of extractor and classifier."""
+    """Return how the newest full run on a data set judges: its settings of extractor and classifier."""
     for run in newest_first(store, RunManifest):
-        if run.results and not run.smoke and run.lineage.data.name == name:
+        judges = run.results or run.standing == "running"
+        if judges and not run.smoke and run.lineage.data.name == name:
             judged = run.lineage.config.get("evaluate", {})
             custom = judged.get("extractor") == "custom"
             return {key: judged[key] for key in JUDGE if judged.get(key) is not None and not custom}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from components.config.gate import Gate
@@ -30,12 +31,11 @@ SHARES, LITTLE = ("recall", "coverage"), 0.25
 # ... or these are above a multiple of it, which a poor but recognisable model stays below. KID is left out,
 # since real images have about 0 whatever its scale.
 DISTANCES, FAR = ("fid", "frechet_distance"), 50
-# Parts of what real images score, in words.
-AMOUNTS = (
-    (0.9, "as of real images"),
-    (0.6, "below that of real images"),
-    (LITTLE, "far below that of real images"),
-    (0.0, "next to none"),
+# How many times images are worse than real ones, in words.
+VERDICTS = (
+    (1.25, "about as good as real ones by these measures"),
+    (3.0, "not as good as real ones"),
+    (math.inf, "much worse than real ones"),
 )
 # These praise samples that crowd where a few real images are. They lead only where each of SHARES reaches
 # ENOUGH of real images' value, and where they exceed that of real images by little: more takes less variety.
@@ -105,17 +105,28 @@ def unlike(metrics: Metrics) -> str:
 
 
 def in_words(metrics: Metrics) -> str:
-    """Return how real and how varied images are beside real ones, as a sentence; empty if it is not known."""
-    parts = []
-    for quality, name in (("realism", "precision"), ("variety", "recall")):
-        metric = metrics.get(name)
-        if metric is None or not metric.real_baseline:
-            return ""
-        amount = next(words for least, words in AMOUNTS if metric.value >= least * metric.real_baseline)
-        definition = measure(name, metric)
-        values = f"{definition.show(metric.value)}, real images {definition.show(metric.real_baseline)}"
-        parts.append(f"{quality} {amount} ({name} {values})")
-    return "; ".join(parts)
+    """Return how good images are beside real ones, as a sentence; empty if it is not known.
+
+    The worst of realism, variety and distance decides: blurred images have a high precision.
+    """
+    shares = [metrics[name] for name in ("precision", "recall") if name in metrics]
+    if len(shares) < 2 or not all(metric.real_baseline for metric in shares):
+        return ""
+    (precision, of_real), (recall, of_other) = (
+        [measure("precision").show(value) for value in (metric.value, metric.real_baseline)]
+        for metric in shares
+    )
+    ratios = [(metric.real_baseline or 0.0) / max(metric.value, 1e-9) for metric in shares]
+    parts = [
+        f"{precision} of them lie among real images ({of_real} of other real ones do)",
+        f"{recall} of real images lie among them ({of_other})",
+    ]
+    for name in DISTANCES:
+        if (metric := metrics.get(name)) and (metric.real_baseline or 0.0) > 0:
+            ratios.append(metric.value / (metric.real_baseline or 1.0))
+            parts.append(f"their {measure(name, metric).label} is {ratios[-1]:.1f} times that of real images")
+    verdict = next(words for most, words in VERDICTS if max(ratios) <= most)
+    return f"the images are {verdict}: {'; '.join(parts)}"
 
 
 def copies(metrics: Metrics) -> str:

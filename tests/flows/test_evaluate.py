@@ -86,6 +86,11 @@ def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path)
         store.write_json(f"runs/{run_id}/run.json", run.to_json())
     assert evaluate.judge_of_runs(store, "digits") == {"extractor_steps": 100}
     assert evaluate.judge_of_runs(store, "unknown") == {}
+    for run_id, status in (("4", "failed"), ("5", "running")):
+        lineage = Lineage(data=DataLineage(name="new"), config={"evaluate": {"extractor_steps": int(run_id)}})
+        run = RunManifest(run_id=run_id, status=status, lineage=lineage)
+        store.write_json(f"runs/{run_id}/run.json", run.to_json())
+    assert evaluate.judge_of_runs(store, "new") == {"extractor_steps": 5}, "it has no results yet"
     chosen = evaluate.settings(store, "digits", ["classifier_steps=50"])
     assert (chosen.extractor_steps, chosen.classifier_steps) == (100, 50)
 

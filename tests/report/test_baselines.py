@@ -264,16 +264,20 @@ def test_a_judge_of_few_steps_is_told(store, runs) -> None:
     )
 
 
-def test_realism_and_variety_are_said_in_words() -> None:
-    def metric(value: float) -> MetricResult:
-        return MetricResult(value=value, real_baseline=0.8, better="higher")
+def test_how_good_images_are_is_said_in_words_by_the_worst_measure() -> None:
+    def metrics(precision: float, recall: float, distance: float) -> dict[str, MetricResult]:
+        shares = {"precision": (precision, 0.8), "recall": (recall, 0.8), "frechet_distance": (distance, 2.0)}
+        return {name: MetricResult(value=a, real_baseline=b) for name, (a, b) in shares.items()}
 
-    assert in_words({"precision": metric(0.76), "recall": metric(0.3)}) == (
-        "realism as of real images (precision 76.0\u00a0%, real images 80.0\u00a0%); "
-        "variety far below that of real images (recall 30.0\u00a0%, real images 80.0\u00a0%)"
+    assert in_words(metrics(0.76, 0.3, 2.2)) == (
+        "the images are not as good as real ones: 76.0\u00a0% of them lie among real images (80.0\u00a0% of "
+        "other real ones do); 30.0\u00a0% of real images lie among them (80.0\u00a0%); "
+        "their Fréchet distance is 1.1 times that of real images"
     )
-    assert "variety next to none" in in_words({"precision": metric(0.5), "recall": metric(0.0)})
-    assert in_words({"precision": metric(0.5)}) == ""
+    assert "about as good as real ones" in in_words(metrics(0.9, 0.7, 2.2))
+    assert "not as good" in in_words(metrics(0.9, 0.8, 4.0)), "blurred images have a high precision"
+    assert "much worse" in in_words(metrics(0.9, 0.0, 2.0))
+    assert in_words({"precision": MetricResult(value=0.9, real_baseline=0.8)}) == ""
 
 
 def test_more_precision_than_real_images_is_explained(store, runs) -> None:
