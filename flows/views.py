@@ -31,6 +31,7 @@ from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
 from components.report.ablation import better_settings
 from components.report.baselines import copies, distinct, in_words, unlike_real
+from components.report.judging import recognises_few
 from components.report.metric_labels import MARK, mark, measure, noted
 from components.report.reading import read_json
 from components.report.results import folder_of
@@ -264,6 +265,8 @@ def show(run: RunManifest, store: Store) -> None:
                 console.print(f"{result.family}: {copied}", style="yellow", markup=False)
             if better := _better_settings(store, run, result.family):
                 console.print(f"better settings of sampling: {better}", markup=False, soft_wrap=True)
+    if doubt := next(filter(None, (recognises_few(result.metrics) for result in run.results)), ""):
+        console.print(doubt, style="yellow", markup=False, soft_wrap=True)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for judgement in run.gate:

@@ -7,13 +7,28 @@ from collections.abc import Iterable
 from components.records.evaluation import Metrics
 from components.records.run import RunManifest
 
+RECOGNISED = 0.8  # share of real images whose class a judge should recognise
+
 
 def judged_briefly(run: RunManifest, results: Iterable[Metrics]) -> str:
-    """Return that the network which judged a run was trained in fewer steps than usual; empty if not."""
+    """Return what speaks against the network which judged a run, in sentences; empty if nothing does."""
     evaluate, images = run.lineage.config.get("evaluate"), run.lineage.data.counts.get("train", 0)
-    steps = evaluate.get("extractor_steps") if isinstance(evaluate, dict) else None
-    kinds = (metric.extractor for metrics in results for metric in metrics.values() if metric.extractor)
-    return brief(next(kinds, ""), steps, images) if isinstance(steps, int) else ""
+    steps, every = evaluate.get("extractor_steps") if isinstance(evaluate, dict) else None, list(results)
+    kinds = (metric.extractor for metrics in every for metric in metrics.values() if metric.extractor)
+    short = brief(next(kinds, ""), steps, images) if isinstance(steps, int) else ""
+    return " ".join(filter(None, (short, next(filter(None, map(recognises_few, every)), ""))))
+
+
+def recognises_few(metrics: Metrics) -> str:
+    """Return that the network which judged recognises few real images, as a sentence; empty if not."""
+    metric = metrics.get("conditional_accuracy")
+    if metric is None or metric.real_baseline is None or metric.real_baseline >= RECOGNISED:
+        return ""
+    return (
+        f"The network that judges recognises the class of only {metric.real_baseline:.0%} of real images: it "
+        "sees colours and outlines rather than details, so good values do not mean that pictures can be "
+        "recognised; look at the samples."
+    )
 
 
 def brief(kind: str, steps: int | None, images: int) -> str:

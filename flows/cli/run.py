@@ -62,7 +62,7 @@ def run(
         scale: with --plan: check the networks' shapes, and show memory, traffic and cost of training
         tflops: with --scale: 10^12 operations that a worker computes in a second (default: 100)
         price: with --scale: of a worker for an hour
-        explain: explain why each stage runs or not
+        explain: run, and say why each stage runs or not; --plan says it without running
         smoke: run a few steps of everything, to check that it works
     """
     from flows import setup, views
@@ -116,7 +116,7 @@ def sweep(
         resume: continue the newest interrupted sweep of this config, in its run
         resume_run: continue an interrupted sweep by its run id or `latest`, with its own settings
         plan: show what would be searched, without touching anything
-        explain: explain why each stage runs or not
+        explain: run, and say why each stage runs or not; --plan says it without running
     """
     from flows import launch, launcher, sweep_setup, views
 

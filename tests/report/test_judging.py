@@ -21,3 +21,12 @@ def test_fewer_steps_than_usual_are_told() -> None:
     assert f"in {usual - 1:,} steps, fewer than the usual {usual:,}" in sentence
     assert told(usual) == told(None) == told(usual - 1, "inception") == ""
     assert judged_briefly(RunManifest(run_id="r"), []) == ""
+
+
+def test_a_judge_that_recognises_few_real_images_is_doubted() -> None:
+    def sentence(real: float) -> str:
+        accuracy = MetricResult(value=0.65, real_baseline=real, better="higher")
+        run = RunManifest(run_id="r")
+        return judged_briefly(run, [{}, {"conditional_accuracy": accuracy}])
+
+    assert sentence(0.985) == "" and "recognises the class of only 58% of real images" in sentence(0.582)
