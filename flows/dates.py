@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -18,11 +18,15 @@ from components.records.scheduled import UNCHANGED, ScheduledRun
 from flows.ranking import ranking_value
 
 
-def following(deployment: UUID) -> datetime | None:
-    """Return the next date of a deployment; None if the server has none."""
+def following(deployment: UUID, date: datetime | None = None) -> datetime | None:
+    """Return the next date of a deployment, after now and `date`; None if the server has none.
+
+    A date may begin some seconds early.
+    """
+    after = max(datetime.now(UTC), date or datetime.min.replace(tzinfo=UTC)) + timedelta(seconds=1)
     later = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
-        expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC)),
+        expected_start_time=FlowRunFilterExpectedStartTime(after_=after),
     )
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=later, limit=1, sort=FlowRunSort.EXPECTED_START_TIME_ASC)

@@ -37,7 +37,8 @@ from components.records.evaluation import ExternalEvaluation, Metrics
 from components.records.run import RunManifest
 from components.registry import pins
 from components.registry.runs import newest_first
-from components.report.baselines import copies, unlike
+from components.report.baselines import copies, crowded, unlike
+from components.report.judging import recognises_few
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
@@ -191,7 +192,7 @@ def evaluate(
 
 
 def warnings(metrics: Metrics, memorised: Sequence[str]) -> list[str]:
-    """Return what the metrics say against images, in sentences; the second names the files `memorised`."""
+    """Return what the metrics say against images and their judge, in sentences; one names `memorised`."""
     sentences = []
     if why := unlike(metrics):
         sentences.append(f"the images are not near real images: {why}")
@@ -199,7 +200,7 @@ def warnings(metrics: Metrics, memorised: Sequence[str]) -> list[str]:
         names = ", ".join(map(displayed, memorised[:NAMED]))
         more = f" and {len(memorised) - NAMED:,} more" if len(memorised) > NAMED else ""
         sentences.append(f"{copied}: {names}{more}" if names else copied)
-    return sentences
+    return [*sentences, *filter(None, [crowded(metrics), recognises_few(metrics)])]
 
 
 def usable(images: int, plan: Plan, split: str) -> str:

@@ -90,9 +90,11 @@ class Record:
     def data(self, plan: Plan) -> None:
         """Record the data of the run."""
         card = plan.card.model_dump(
-            include={"name", "title", "licence", "credit", "counts", "labels", "resolution", "channels"}
+            include={"name", "licence", "credit", "counts", "labels", "resolution", "channels"}
         )
-        self.manifest.lineage.data = DataLineage(**card, version=plan.version, hash=plan.card.hash)
+        self.manifest.lineage.data = DataLineage(
+            **card, title=plan.card.heading, version=plan.version, hash=plan.card.hash
+        )
         self.write()
 
     def stage(self, spec: Spec, state: str, **content: Any) -> None:

@@ -94,7 +94,7 @@ def tell(store: Store, entry: ScheduledRun) -> None:
     with contextlib.suppress(Exception):  # an outage; the line is shorter then
         run = read_record(store, entry.run_id, RunManifest) if entry.run_id else None
     with contextlib.suppress(Exception):
-        later = dates.following(UUID(runtime.deployment.id)) if runtime.deployment.id else None
+        later = dates.following(UUID(runtime.deployment.id), due()) if runtime.deployment.id else None
     print(without_secrets(dates.line(entry, run, later, store.url)), file=sys.stderr, flush=True)
 
 

@@ -217,7 +217,7 @@ def disconnect() -> None:
         if "ray" in sys.modules:
             import ray
 
-            workers = _workers()
+            workers = [] if os.environ.get("RAY_ADDRESS") else _workers()
             ray.shutdown()
             _end(workers)
 

@@ -81,6 +81,11 @@ class DatasetCard(BaseModel):
         return json_sha256({path: entry.model_dump() for path, entry in self.files.items()})
 
     @property
+    def heading(self) -> str:
+        """What pages call the set: its title, or its name where the title is only that of the folder."""
+        return self.name if self.source.rstrip("/").rpartition("/")[2] == self.title else self.title
+
+    @property
     def num_classes(self) -> int:
         """Number of classes; 0: unlabelled."""
         return len(self.labels or [])

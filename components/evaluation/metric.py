@@ -126,17 +126,18 @@ class Recipe:
 
 
 def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
-    """Return the metrics with a note on each one for which n images are too few, unless it has one."""
+    """Return the metrics with a note on each one for which n images are too few, unless it has one.
+
+    An extrapolation from too few images is left out.
+    """
+    few = n < 4 * ENOUGH * ref.dim
+    metrics = {name: metric for name, metric in metrics.items() if not (few and name.endswith("_infinity"))}
     for name, metric in metrics.items():
         frechet = not {"fid", "frechet"}.isdisjoint(name.split("_"))
         images = min((n // len(ref.info.data.labels or ()), n)) if metric.classes else n
         alternative = name.replace(ref.extractor.frechet_name, "kid")
         if metric.note:
             continue
-        if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
-            metric.note = (
-                f"ignore this: it extrapolates from {n // 4:,} images, too few for {ref.dim:,} features"
-            )
-        elif frechet and images < ENOUGH * ref.dim:
+        if frechet and images < ENOUGH * ref.dim:
             metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {alternative}"
     return metrics

@@ -59,7 +59,7 @@ def front_matter(
                 "results": [
                     {
                         "task": {"type": tag, "name": TASKS[result.task or DEFAULT].title},
-                        "dataset": {"type": data.name, "name": printable(data.title), "revision": version}
+                        "dataset": {"type": data.name, "name": printable(data.heading), "revision": version}
                         | split(result),
                         "metrics": [
                             entry(name, result.metrics[name], result)

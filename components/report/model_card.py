@@ -36,7 +36,7 @@ def model_card(
         extractor_steps: of the training of the extractor that judged; None: as many as usual.
     """
     lines = [
-        f"# {result.family} on {plain(data.title)}",
+        f"# {result.family} on {plain(data.heading)}",
         "",
         f"{plain(result.paper)}.",
         "",
@@ -53,7 +53,7 @@ def model_card(
         "",
         "## Data",
         "",
-        f"{plain(data.title)}: {data.counts['train']:,} training images of "
+        f"{plain(data.heading)}: {data.counts['train']:,} training images of "
         f"{data.resolution} x {data.resolution} pixels, {data.channels} channel(s){_sources(data, result)}.",
         "",
         f"- Source: {plain(data.source)}",

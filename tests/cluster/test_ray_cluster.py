@@ -206,9 +206,14 @@ def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
     monkeypatch.setattr(ray, "shutdown", Mock(), raising=False)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_cluster, "PATIENCE", 0.1)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     sleep = shutil.which("sleep")
     hanging, other = (Popen([name, "60"], executable=sleep) for name in ("ray::TrainController", "sleep"))
     try:
+        monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+        ray_cluster.disconnect()
+        assert hanging.poll() is None, "a joined cluster goes on"
+        monkeypatch.delenv("RAY_ADDRESS")
         ray_cluster.disconnect()
         assert hanging.wait(10) == -signal.SIGKILL and other.poll() is None
     finally:

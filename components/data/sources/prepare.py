@@ -97,8 +97,7 @@ def add(
         with scratch_folder(sibling(folder, "scratch")) as scratch, new_folder(folder) as temporary:
             collection = pairs.gather(source, request, pairing, scratch, progress)
             stated = {key: text for key, text in (("licence", licence), ("credit", credit)) if text}
-            about = collection.about | {"title": name} | stated
-            card = write(replaced(collection, about=about), name, temporary)
+            card = write(replaced(collection, about=collection.about | stated), name, temporary)
         remember_source(home, name, identity)
         remember_addition(home, name, source, {**asdict(request), **asdict(pairing), **stated})
         return card

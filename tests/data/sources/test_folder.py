@@ -23,7 +23,7 @@ def test_a_plain_folder_becomes_an_unlabelled_set(home, images):
     card = add("mine", images, home)
     assert card.counts == {"train": 14, "validation": 8, "test": 8}
     assert (card.resolution, card.channels, card.labels, card.captions) == (32, 3, None, False)
-    assert card.card.num_classes == 0 and card.title == "mine" and str(home) not in card.to_json()
+    assert card.card.num_classes == 0 and card.title == "images" and str(home) not in card.to_json()
     assert len({image.tobytes() for image in everything(home / "data/mine")}) == 30
 
 
