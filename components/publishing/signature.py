@@ -52,9 +52,11 @@ def check(folder: Path, key: Path) -> None:
         InputError: the package is missing, or the key cannot be used.
         RunError: there is no signature, it is damaged, by another key, or of other files.
     """
+    signing, hashing = _packages()
+    if not key.is_file():
+        raise InputError(f"--key {key}: there is no such file; name that of the public key")
     if not (folder / SIGNATURE).exists():
         raise RunError(f"it is not signed: there is no {SIGNATURE}")
-    signing, hashing = _packages()
     try:
         config = signing.verifying.Config().use_elliptic_key_verifier(public_key=key)
     except (OSError, ValueError, TypeError) as error:

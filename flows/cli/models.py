@@ -260,6 +260,7 @@ def anomaly(
         scores = anomaly_scores.score_folder(folder, model, quantile, background)
     if scores.notice:
         say(f"{scores.notice}; {len(scores.images):,} are scored")
+    say(f"scored by {f'{chosen} of run {manifest.run_id}' if manifest else run}")
     if output:
         anomaly_scores.write_csv(scores.images, output)
     if manifest:
@@ -288,15 +289,12 @@ def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
 
     for judgement in manifest.gate:
         if judgement.model.family == family and not judgement.is_blessed:
-            why = "; ".join(judgement.failed)
             what = f"{family} of run {manifest.run_id}"
             if TASKS[judgement.task].has_target:
+                why = "; ".join(judgement.failed)
                 say(f"the gate did not bless the reconstructions of {what}, so its scores may mislead: {why}")
             else:
-                say(
-                    f"the gate did not bless {what} for its samples ({why}); its scores may be good all the "
-                    "same, since they are made of its reconstructions"
-                )
+                say(f"the gate did not bless the samples of {what}; scores are made of its reconstructions")
 
 
 def show_scored(scores: Scores, quantile: float, all_by: str = LIST_ALL) -> None:

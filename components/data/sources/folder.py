@@ -348,10 +348,12 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
     notes = []
     if pairs:
         are = "1 file is a copy" if len(pairs) == 1 else f"{len(pairs)} files are copies"
-        notes.append(f"{are}, kept in the split of the other: {first_of(pairs)}")
+        notes.append(f"{are}, kept in the same split as the file that they copy: {first_of(pairs)}")
     if torn:
         lie = "1 image lies" if len(torn) == 1 else f"{len(torn)} images lie"
-        notes.append(f"{lie} in several classes, kept in each ({first_of(torn)}): keep one file of it")
+        notes.append(
+            f"{lie} in several classes, kept in each ({first_of(torn)}): remove all but one file of each"
+        )
     return notes
 
 

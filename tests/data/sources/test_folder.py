@@ -308,7 +308,8 @@ def test_copies_are_told_and_those_in_two_classes_too(home, tmp_path):
     shutil.copy(tmp_path / "zoo/cat/000.png", tmp_path / "zoo/cat/copy.png")
     shutil.copy(tmp_path / "zoo/cat/001.png", tmp_path / "zoo/dog/copy.png")
     assert add("zoo", tmp_path / "zoo", home).notes == [
-        "2 files are copies, kept in the split of the other: cat/copy.png of cat/000.png, "
+        "2 files are copies, kept in the same split as the file that they copy: cat/copy.png of cat/000.png, "
         "dog/copy.png of cat/001.png",
-        "1 image lies in several classes, kept in each (cat/001.png and dog/copy.png): keep one file of it",
+        "1 image lies in several classes, kept in each (cat/001.png and dog/copy.png): "
+        "remove all but one file of each",
     ]
