@@ -45,6 +45,8 @@ OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's default 
 # An idle worker with torch holds half a gigabyte and ends after this time; by default one per core stays.
 IDLE = {"num_workers_soft_limit": 0, "idle_worker_killing_time_threshold_ms": 5000}
 
+SCRIPT = "default_worker.py"  # which a worker's process runs until it is named ray::...
+
 POLL, PATIENCE = 1.0, 5.0  # seconds between looks at `interrupted`, and that jobs have to end after it
 
 WORKERS_START = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
@@ -227,8 +229,8 @@ def _workers() -> list[psutil.Process]:
     workers = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            command = " ".join(process.cmdline())
-            if command.startswith("ray::") or "default_worker.py" in command:
+            command = process.cmdline()  # that of the raylet has the script in the middle of an argument
+            if command and command[0].startswith("ray::") or any(c.endswith(SCRIPT) for c in command):
                 workers.append(process)
     return workers
 

@@ -277,7 +277,8 @@ def test_files_that_are_left_out_are_named_on_standard_error(
     assert code == 0 and len(json.loads(out)["images"]) == 2
     assert [file for file, _ in json.loads(out)["skipped_files"]] == ["broken.png"]
     assert "left out 1 of 3 images, which cannot be used: broken.png: not an image of a known" in err
-    assert err.rstrip().endswith("; 2 are scored")
+    assert err.rstrip().splitlines()[-2].endswith("; 2 are scored")
+    assert err.rstrip().endswith(f"scored by {model}")
 
 
 def test_names_that_are_no_text_are_kept_as_they_are(

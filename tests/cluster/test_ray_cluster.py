@@ -206,10 +206,16 @@ def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
     monkeypatch.setattr(ray, "shutdown", Mock(), raising=False)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_cluster, "PATIENCE", 0.1)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    sleep = shutil.which("sleep")
-    hanging, other = (Popen([name, "60"], executable=sleep) for name in ("ray::TrainController", "sleep"))
+    sleep, raylet = shutil.which("sleep"), "--python_worker_command=python default_worker.py --x"
+    names = ["ray::TrainController", "sleep"]
+    own = hanging, other, _ = [Popen([name, "60"], executable=sleep) for name in names] + [
+        Popen([sys.executable, "-c", "import time; time.sleep(60)", raylet])
+    ]
+    workers = ray_cluster._workers()  # those of this session's cluster too, which are to go on
+    found = [process for process in workers if process.pid in {each.pid for each in own}]
     try:
+        assert [process.pid for process in found] == [hanging.pid]
+        monkeypatch.setattr(ray_cluster, "_workers", lambda: found)
         monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
         ray_cluster.disconnect()
         assert hanging.poll() is None, "a joined cluster goes on"
@@ -217,6 +223,6 @@ def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
         ray_cluster.disconnect()
         assert hanging.wait(10) == -signal.SIGKILL and other.poll() is None
     finally:
-        other.kill()
-        hanging.kill()
-        other.wait()
+        for process in own:
+            process.kill()
+            process.wait()
