@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from components.cluster import ray_cluster, resources
 from components.common import validation
 from components.common.errors import InputError
-from components.common.names import displayed
+from components.common.names import displayed, first_of
 from components.common.paths import home
 from components.common.units import duration
 from components.config import loading
@@ -197,9 +197,8 @@ def warnings(metrics: Metrics, memorised: Sequence[str]) -> list[str]:
     if why := unlike(metrics):
         sentences.append(f"the images are not near real images: {why}")
     if copied := copies(metrics):
-        names = ", ".join(map(displayed, memorised[:NAMED]))
-        more = f" and {len(memorised) - NAMED:,} more" if len(memorised) > NAMED else ""
-        sentences.append(f"{copied}: {names}{more}" if names else copied)
+        names = first_of(list(map(displayed, memorised)), NAMED)
+        sentences.append(f"{copied}: {names}" if names else copied)
     return [*sentences, *filter(None, [crowded(metrics), recognises_few(metrics)])]
 
 

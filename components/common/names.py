@@ -1,6 +1,7 @@
 """Make names from users safe to store and print. Pages must still escape them."""
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 # They reorder text.
@@ -21,3 +22,9 @@ def displayed(path: str | Path) -> str:
     """Return a path for messages: clean, and shortened to 183 characters if it is longer than 200."""
     text = clean(str(path))
     return text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first names, at most `most` of them, and how many there are more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.common.atomic import HIDDEN
+from components.common.names import first_of
 from components.publishing import format_card, formats, signature
 from components.publishing.provenance import PROVENANCE, statement
 from components.publishing.sbom import SBOM, bill
@@ -82,8 +83,7 @@ def publish(
         for other in gone:
             target.delete(other)
         if gone and notes is not None:
-            more = f" and {len(gone) - SHOWN:,} more" if len(gone) > SHOWN else ""
-            notes.append(f"removed from the earlier publication: {', '.join(gone[:SHOWN])}{more}")
+            notes.append(f"removed from the earlier publication: {first_of(gone, SHOWN)}")
         if not has(target, manifest):
             target.write_json(MANIFEST, manifest)
     return uploads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.names import clean, displayed, is_control
+from components.common.names import clean, displayed, first_of, is_control
 
 
 @given(st.text() | st.text(alphabet=st.characters(categories=["Cc", "Cs", "Zl", "Zp", "Cf"])))
@@ -21,3 +21,8 @@ def test_a_clean_name_can_be_printed_on_one_line(name: str) -> None:
 def test_a_path_for_people_is_not_endless(path: str) -> None:
     made = displayed(path)
     assert len(made) <= 200 and (len(path) > 200 or made == clean(path))
+
+
+def test_the_first_names_are_listed_and_the_others_counted() -> None:
+    assert first_of(["a", "b"], 2) == "a, b" and first_of([], 2) == ""
+    assert first_of([str(i) for i in range(1003)], 2) == "0, 1 and 1,001 more"

@@ -16,7 +16,7 @@ import numpy as np
 
 from components.common.atomic import remove
 from components.common.errors import InputError
-from components.common.names import clean, displayed
+from components.common.names import clean, displayed, first_of
 from components.common.parallel import in_order
 from components.data.sources import label_files
 from components.data.sources.attempt import attempt
@@ -348,19 +348,14 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
     notes = []
     if pairs:
         are = "1 file is a copy" if len(pairs) == 1 else f"{len(pairs)} files are copies"
-        notes.append(f"{are}, kept in the same split as the file that they copy: {first_of(pairs)}")
+        notes.append(f"{are}, kept in the same split as the file that they copy: {first_of(pairs, NAMED)}")
     if torn:
         lie = "1 image lies" if len(torn) == 1 else f"{len(torn)} images lie"
+        files_of_each = first_of(torn, NAMED)
         notes.append(
-            f"{lie} in several classes, kept in each ({first_of(torn)}): remove all but one file of each"
+            f"{lie} in several classes, kept in each ({files_of_each}): remove all but one file of each"
         )
     return notes
-
-
-def first_of(names: Sequence[str]) -> str:
-    """Return the first names, and how many there are more."""
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 class PixelFile:
