@@ -26,8 +26,7 @@ from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER, check_address, disconnect
-from components.common.errors import InputError
+from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER, disconnect
 from components.common.loopback import free_port
 from components.store import Store
 
@@ -176,18 +175,8 @@ def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 300) -> N
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Ray for the session, which runs join through RAY_ADDRESS as they would a real cluster."""
-    port = free_port()
-    ray = Path(sys.executable).parent / "ray"
-    start = [
-        str(ray), "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
-        "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
-        f"--dashboard-agent-listen-port={free_port()}", "--disable-usage-stats",
-    ]  # fmt: skip
-    # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
-    head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+    head, os.environ["RAY_ADDRESS"] = _start_ray(tmp_path_factory.mktemp("ray") / "log")
     try:
-        _wait_for_ray(head)
         yield os.environ["RAY_ADDRESS"]
         disconnect()
     finally:
@@ -195,14 +184,25 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         end(head)
 
 
-def _wait_for_ray(head: subprocess.Popen[bytes], seconds: float = 300) -> None:
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            return check_address()
-        except InputError:
-            assert head.poll() is None and time.monotonic() < until, "Ray did not start"
+def _start_ray(log: Path, attempts: int = 3) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the head of a cluster, again if it gives up: Ray allows a raylet 30 s, which a busy machine takes."""
+    for _ in range(attempts):
+        port = free_port()
+        command = [
+            sys.executable, "-u", "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}",
+            "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false",
+            "--object-store-memory=200000000", "--min-worker-port=0", "--max-worker-port=0",
+            f"--dashboard-agent-listen-port={free_port()}", "--disable-usage-stats",
+        ]  # fmt: skip
+        # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
+        with log.open("wb") as output:
+            head = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        # Its port answers before a node can be joined.
+        while head.poll() is None and b"Ray runtime started" not in log.read_bytes():
             time.sleep(0.1)
+        if head.poll() is None:
+            return head, f"127.0.0.1:{port}"
+    raise AssertionError(f"Ray did not start:\n{log.read_text()[-3000:]}")
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 3) -> None:

@@ -92,8 +92,9 @@ def check_address() -> None:
 
 
 def _unreachable(error: Exception) -> InputError:
+    reason = sentence(error.__cause__ or error)  # Ray's own error says only that it failed
     return InputError(
-        f"{os.environ['RAY_ADDRESS']}: no Ray cluster can be joined there ({sentence(error)}); start it, or "
+        f"{os.environ['RAY_ADDRESS']}: no Ray cluster can be joined there ({reason}); start it, or "
         "correct its address and RAY_AUTH_TOKEN; without --on, a setting cluster and RAY_ADDRESS, this "
         "machine is used"
     )

@@ -186,6 +186,18 @@ def test_a_machine_that_is_too_busy_for_ray_is_one_sentence(monkeypatch: pytest.
         ray_cluster.connect()
 
 
+def test_why_a_cluster_cannot_be_joined_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster") from RuntimeError("No node info found")
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    monkeypatch.setattr(ray_cluster, "check_address", lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(InputError, match=r"joined there \(RuntimeError: No node info found\); start it"):
+        ray_cluster.connect()
+
+
 def test_a_signal_while_ray_starts_reaches_the_handler_of_this_process() -> None:
     reached: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: reached.append(number))
