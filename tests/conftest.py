@@ -185,7 +185,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _start_ray(log: Path, attempts: int = 3) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the head of a cluster, again if it gives up: Ray allows a raylet 30 s, which a busy machine takes."""
+    """Start the head of a cluster; again if it gives up, as Ray does when a raylet takes 30 s."""
     for _ in range(attempts):
         port = free_port()
         command = [
