@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed
 
-from components.cluster import ray_cluster
+from components.cluster import ray_cluster, resources
 from components.pipeline.graph import family_stages, inputs, of_scope
 from components.pipeline.stage import Stage
 from components.stages.cache import Done
@@ -28,9 +28,9 @@ from flows.tasks import TASKS, make_plan
 def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the experiment; return done, partial or failed.
 
-    The task runner has a thread for each training that fits at the same time, and starts tasks in the order
-    of their submission: the first family, which should be the longest, keeps its cores throughout while the
-    others take turns on the rest. A family that builds on others' models waits for those.
+    As many stages of families are done at once as trainings fit. Of those that can begin, trainings come
+    first, and of those the earlier families: the first, which should be the longest, keeps its cores
+    throughout while the others take turns on the rest. A family that builds on others' models waits for those.
     """
     run = RUNS[run_id]
     run_data_stages(run)
@@ -100,7 +100,8 @@ def run_family_stages(run: Run, families: Sequence[str], only: Sequence[str] = (
     """Do the stages of families, each as soon as its inputs exist; skip those whose input failed."""
     waiting, lost = steps(run, families, only), set[str]()
     under_way: dict[PrefectFuture[Done], Step] = {}
-    while begin(run, waiting, under_way, lost) or under_way:
+    most = resources.concurrent_trainings(run.plan.experiment)
+    while begin(run, waiting, under_way, lost, most) or under_way:
         if not under_way:
             continue  # a skipped step may cause others to be skipped
         future = next(as_completed(list(under_way)))
@@ -110,15 +111,20 @@ def run_family_stages(run: Run, families: Sequence[str], only: Sequence[str] = (
             lost.add(step.name)
 
 
-def begin(run: Run, waiting: list[Step], under_way: dict[PrefectFuture[Done], Step], lost: set[str]) -> bool:
-    """Submit the steps that can begin, drop those that lost an input; return whether there were any."""
+def begin(
+    run: Run, waiting: list[Step], under_way: dict[PrefectFuture[Done], Step], lost: set[str], most: int
+) -> bool:
+    """Submit the first steps that can begin, drop those that lost an input; return whether there were any.
+
+    At most `most` are under way: one that waited for a thread would keep its place before a longer chain.
+    """
     before = len(waiting)
     for step in list(waiting):
         if missing := [name for name in step.inputs if name in lost]:
             lost.add(step.name)
             waiting.remove(step)
             refuse(run, step, missing[0])
-        elif all(name in run.results for name in step.inputs):
+        elif len(under_way) < most and all(name in run.results for name in step.inputs):
             future = TASKS[step.stage.name].submit(run.run_id, step.family, dict(run.results))
             under_way[future] = step
             waiting.remove(step)

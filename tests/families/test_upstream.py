@@ -103,6 +103,7 @@ class Run:
         self.plan = Plan(experiment({"vae": {}, ABOVE: {}}), "0.dir", DATA)
         self.refused: dict[str, str] = {}
         self.began: list[str] = []
+        self.under_way = [0]  # the numbers of stages at once, from the begin to the end
         self.results: dict[str, Any] = dict.fromkeys(("prepare", "extractor", "reference"))
 
     def refuse(self, family: str, sentence: str) -> None:
@@ -112,11 +113,13 @@ class Run:
 class Future:
     """The outcome of a stage."""
 
-    def __init__(self, completed: bool):
-        self.state = SimpleNamespace(is_completed=lambda: completed)
+    def __init__(self, run: Run, completed: bool):
+        self.run, self.state = run, SimpleNamespace(is_completed=lambda: completed)
+        run.under_way.append(run.under_way[-1] + 1)
 
     def wait(self) -> None:
         """It is over."""
+        self.run.under_way.append(self.run.under_way[-1] - 1)
 
 
 @pytest.fixture
@@ -127,7 +130,7 @@ def family_stages(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
         run.began.append(f"{stage}/{family}")
         if fine := f"{stage}/{family}" != run.fails:
             run.results[f"{stage}/{family}"] = None
-        return Future(fine)
+        return Future(run, fine)
 
     def run_all(run: Run) -> None:
         tasks = {
@@ -160,6 +163,19 @@ def test_a_failure_below_is_one_sentence_above(family_stages: Any) -> None:
     assert run.refused == {ABOVE: f"it builds on {BELOW}, which could not be trained"}
     assert not [name for name in run.began if name.endswith(ABOVE)] and f"evaluate/{BELOW}" not in run.began
     assert "export/vae" in run.results
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_of_the_steps_that_can_begin_the_first_family_leads(
+    family_stages: Any, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(pipeline.resources, "concurrent_trainings", lambda _: cores)
+    run = Run()
+    run.plan = Plan(experiment({"diffusion": {}, "vae": {}, "dcgan": {}}), "0.dir", DATA)
+    family_stages(run)
+    assert run.began[:4] == ["train/diffusion", "train/vae", "train/dcgan", "evaluate/diffusion"]
+    assert run.began[4:7] == ["evaluate/vae", "evaluate/dcgan", "export/diffusion"]
+    assert max(run.under_way) == cores  # no stage waits for a thread while another could come before it
 
 
 # What is trained, kept and exported
