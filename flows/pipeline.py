@@ -29,8 +29,8 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the experiment; return done, partial or failed.
 
     As many stages of families are done at once as trainings fit. Of those that can begin, trainings come
-    first, and of those the earlier families: the first, which should be the longest, keeps its cores
-    throughout while the others take turns on the rest. A family that builds on others' models waits for those.
+    first, then those of earlier families: the first, which should be the longest, keeps its cores throughout
+    while the others take turns on the rest. A family that builds on others' models waits for those.
     """
     run = RUNS[run_id]
     run_data_stages(run)
