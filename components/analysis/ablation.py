@@ -6,6 +6,7 @@ the same extractor. An interrupted ablation continues with the variants that are
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from components.common import seeds
 from components.common.chunks import equal_size
 from components.common.errors import InputError
+from components.common.memory import Newest
 from components.common.threads import using_threads
 from components.common.validation import explain
 from components.data.dataset import Split, to_float, to_uint8
@@ -38,6 +40,8 @@ from models.family import Batch, DataSpec, Generator, Noise
 SPLIT = "test"
 FRAMES = 10  # columns of a picture of trajectories
 SEEDS, REAL_IMAGES = 6, 4  # its rows: from noise to samples, from real images to noise
+
+OPENED = Newest[tuple[Generator, EvaluationInputs]]()  # which the variants of a model share
 
 
 def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Generator:
@@ -70,8 +74,9 @@ def evaluate_variant(job: Variant) -> VariantResult:
     if store.exists(part) and (finished := VariantResult.read(store.read_json(part))):
         return finished
     with using_threads(places.threads):
-        generator, inputs = open_model(store, job.model, places.data, places.captions, SPLIT, job.device)
-        changed(generator, job.change, inputs.family)
+        arguments = (job.model, places.data, places.captions, SPLIT, job.device)
+        opened, inputs = OPENED.get(repr((store, *arguments)), lambda: open_model(store, *arguments))
+        generator = changed(copy.copy(opened), job.change, inputs.family)
         batch = equal_size(job.n)
         samples = sample_for_evaluation(generator, inputs, job.n, job.seed, batch=batch, device=job.device)
         metrics = _metrics(job, inputs, samples)

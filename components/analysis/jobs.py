@@ -5,10 +5,13 @@ An interrupted stage continues with the views that are not finished.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from components.analysis import views
 from components.analysis.view import Judge, Subject
+from components.common.memory import Newest
 from components.common.threads import using_threads
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
@@ -25,6 +28,8 @@ from components.store import Store
 
 SPLITS = ("train", "validation", "test")
 
+OPENED = Newest[Subject]()  # whose codes the views of a model share
+
 
 def make_view(job: Use) -> View | None:
     """Make a view and save its pictures; None where the view does not apply."""
@@ -32,7 +37,8 @@ def make_view(job: Use) -> View | None:
     if store.exists(part) and (finished := ViewResult.read(store.read_json(part))):
         return finished.view
     with using_threads(job.places.threads):
-        view = views.make_view(job.view, open_subject(job, store))
+        subject = OPENED.get(repr(replace(job, view="")), lambda: open_subject(job, store))
+        view = views.make_view(job.view, subject)
     record = None if view is None else view.record()
     if view is not None and record is not None:
         for saved, picture in zip(record.pictures, view.pictures, strict=True):

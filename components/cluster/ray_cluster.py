@@ -30,7 +30,7 @@ from components.cluster.temporary import short_folder
 from components.common import loopback, progress
 from components.common.errors import InputError, RunError, sentence
 from components.common.interruption import interrupted
-from components.common.memory import give_back
+from components.common.memory import give_back, set_imports_aside
 from components.common.public import public_errors
 
 T = TypeVar("T")
@@ -331,12 +331,18 @@ def _run(job: Job, *arguments: Any) -> Any:
     """
     try:
         with public_errors():
-            if callable(job):
-                return job(*arguments)
-            module, _, function = job.partition(":")
-            return getattr(importlib.import_module(module), function)(*arguments)
+            function = job if callable(job) else _imported(job)
+            set_imports_aside()
+            return function(*arguments)
     finally:
         give_back()
+
+
+def _imported(job: str) -> Callable[..., Any]:
+    """Return the function of "module:function"."""
+    module, _, name = job.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def check_resources(workers: int, threads: int, gpu: bool) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 MAX_FREE_BYTES = 512 * 2**20  # at the end of the heap; more is returned to the system
@@ -28,3 +33,23 @@ def give_back() -> None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@functools.cache
+def set_imports_aside() -> None:
+    """Spare what exists now, once per process, from `gc.collect`, which takes 0.15 s to look at torch."""
+    gc.freeze()
+
+
+class Newest(Generic[T]):
+    """Keeps what was made last, for jobs that follow each other in a worker and need the same."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[str, T] | None = None
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        """Return what was made for this key; make it if that was for another."""
+        if self.kept is None or self.kept[0] != key:
+            self.kept = None  # before another takes memory
+            self.kept = key, make()
+        return self.kept[1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from components.common.memory import Newest, set_imports_aside
 
 FAULTS = """
 import ctypes, resource, sys
@@ -35,3 +38,34 @@ def faults(how: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
 def test_freed_memory_is_taken_again() -> None:
     assert faults("kept") < 1000 < 50_000 < faults("as it comes")
+
+
+def test_what_is_imported_is_set_aside_once() -> None:
+    set_imports_aside.cache_clear()
+    try:
+        set_imports_aside()
+        aside = gc.get_freeze_count()
+        later = [[] for _ in range(1000)]  # what a job makes is collected as ever
+        set_imports_aside()
+        assert later and 1000 < aside == gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_the_newest_is_kept_and_an_older_one_is_made_again() -> None:
+    made: list[str] = []
+    newest = Newest[str]()
+
+    def get(key: str) -> str:
+        return newest.get(key, lambda: made.append(key) or key.upper())  # type: ignore[func-returns-value]
+
+    assert [get("a"), get("a"), get("b"), get("b"), get("a")] == ["A", "A", "B", "B", "A"]
+    assert made == ["a", "b", "a"]
+
+
+def test_what_cannot_be_made_is_not_kept() -> None:
+    newest = Newest[int]()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            newest.get("a", lambda: 1 // 0)
+    assert newest.get("a", lambda: 3) == 3
