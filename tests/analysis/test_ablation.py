@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from components.analysis import ablation
 from components.common.errors import InputError
+from components.common.memory import Newest
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
@@ -176,6 +177,24 @@ def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
     np.testing.assert_array_equal(way[:, -1], samples[:6])
     way = sheets.ungrid(row(store, made, "forward.webp"), 8).reshape(4, 10, 1, 8, 8)
     np.testing.assert_array_equal(way[:, 0], open_split(digits, "test").images[np.arange(4)])
+
+
+def test_variants_share_a_model_and_change_it_for_themselves(
+    store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    open_model = ablation.open_model
+
+    def counted(*arguments: Any) -> Any:
+        opened.append(open_model(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(ablation, "OPENED", Newest[Any]())
+    monkeypatch.setattr(ablation, "open_model", counted)
+    study(store, plan(store))
+    first, _ = opened[0]
+    assert len(opened) == 2, "once for the variants, and once for the trajectories"
+    assert first.config == ToyConfig(), "no change stays with the model"
 
 
 def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from components.analysis import mixture_prior
 from components.analysis.jobs import make_view
 from components.analysis.views import VIEWS
 from components.common.errors import InputError
+from components.common.memory import Newest
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
@@ -173,3 +175,19 @@ def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytes
     assert make_view(order(store, trained, "map")) == first
     store.write_json("parts/likelihood.json", {"view": None})
     assert make_view(order(store, trained, "likelihood")) is None
+
+
+def test_views_of_a_model_share_its_codes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, opened = fit(store, "autoencoder"), []
+    open_subject = analysis_jobs.open_subject
+
+    def counted(*arguments: Any) -> Any:
+        opened.append(open_subject(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(analysis_jobs, "OPENED", Newest[Any]())
+    monkeypatch.setattr(analysis_jobs, "open_subject", counted)
+    first = order(store, trained, "map")
+    for job in (first, replace(first, view="compression"), replace(first, view="denoising", seed=1)):
+        make_view(job)
+    assert len(opened) == 2 and "codes" in vars(opened[0])
