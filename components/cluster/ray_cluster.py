@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's default 
 # An idle worker with torch holds half a gigabyte and ends after this time; by default one per core stays.
 IDLE = {"num_workers_soft_limit": 0, "idle_worker_killing_time_threshold_ms": 5000}
 
-SCRIPT = "default_worker.py"  # which a worker's process runs until it is named ray::...
+RAYLET = "raylet"  # the program that starts the workers of a node
 
 POLL, PATIENCE = 1.0, 5.0  # seconds between looks at `interrupted`, and that jobs have to end after it
 
@@ -226,13 +227,16 @@ def disconnect() -> None:
 
 
 def _workers() -> list[psutil.Process]:
-    """Return the workers of this process's own cluster: the children of its raylet."""
+    """Return the workers of this process's own cluster: what its raylet, a child of it, has started.
+
+    The raylet of a cluster that was joined belongs to another process, such as `ray start`.
+    """
     workers = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process().children():
         with suppress(psutil.Error):
-            command = process.cmdline()  # that of the raylet has the script in the middle of an argument
-            if command and command[0].startswith("ray::") or any(c.endswith(SCRIPT) for c in command):
-                workers.append(process)
+            command = process.cmdline()
+            if command and Path(command[0]).name == RAYLET:
+                workers += process.children(recursive=True)
     return workers
 
 

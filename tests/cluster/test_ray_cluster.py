@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 from subprocess import Popen
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
 from components.common.loopback import free_port
 from components.common.progress import watched_by
+from tests import conftest
 
 
 class Wrapped(Exception):
@@ -218,23 +222,23 @@ def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
     monkeypatch.setattr(ray, "shutdown", Mock(), raising=False)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_cluster, "PATIENCE", 0.1)
-    sleep, raylet = shutil.which("sleep"), "--python_worker_command=python default_worker.py --x"
-    names = ["ray::TrainController", "sleep"]
-    own = hanging, other, _ = [Popen([name, "60"], executable=sleep) for name in names] + [
-        Popen([sys.executable, "-c", "import time; time.sleep(60)", raylet])
+    shell, script = shutil.which("sh"), "sleep 60 & wait"
+    own = raylet, agent, other = [
+        Popen([name, "-c", script], executable=shell) for name in ("/x/raylet", "ray::Agent", "sh")
     ]
-    workers = ray_cluster._workers()  # those of this session's cluster too, which are to go on
-    found = [process for process in workers if process.pid in {each.pid for each in own}]
+    while not all(psutil.Process(process.pid).children() for process in own):
+        time.sleep(0.01)
+    (hanging,) = psutil.Process(raylet.pid).children()
+    found = ray_cluster._workers()
     try:
-        assert [process.pid for process in found] == [hanging.pid]
-        monkeypatch.setattr(ray_cluster, "_workers", lambda: found)
+        assert found == [hanging], "neither what a joined cluster has started nor anything else"
         monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
         ray_cluster.disconnect()
-        assert hanging.poll() is None, "a joined cluster goes on"
+        assert hanging.is_running(), "a joined cluster goes on"
         monkeypatch.delenv("RAY_ADDRESS")
         ray_cluster.disconnect()
-        assert hanging.wait(10) == -signal.SIGKILL and other.poll() is None
+        assert raylet.wait(10) == 0 and agent.poll() is None and other.poll() is None
     finally:
         for process in own:
-            process.kill()
-            process.wait()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                conftest.end(process, 0)

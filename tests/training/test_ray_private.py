@@ -12,7 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
-from components.cluster.ray_cluster import connect
+from components.cluster.ray_cluster import _workers, connect
 from components.training import ray_private
 from components.training.ray_private import Trainer, has_dashboard
 
@@ -48,6 +48,12 @@ def test_a_cluster_says_whether_it_has_a_dashboard(ray_cluster: str, monkeypatch
     assert has_dashboard()
     monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_initialized", lambda: False)
     assert has_dashboard(), "who cannot ask is guarded"
+
+
+def test_no_process_of_a_joined_cluster_is_ended(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect()
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert _workers() == []  # such as its agents, which a raylet does not outlive
 
 
 @pytest.mark.parametrize("gpu", [False, True])
