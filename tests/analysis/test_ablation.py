@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -182,19 +183,12 @@ def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
 def test_variants_share_a_model_and_change_it_for_themselves(
     store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Any] = []
-    open_model = ablation.open_model
-
-    def counted(*arguments: Any) -> Any:
-        opened.append(open_model(*arguments))
-        return opened[-1]
-
-    monkeypatch.setattr(ablation, "OPENED", Newest[Any]())
-    monkeypatch.setattr(ablation, "open_model", counted)
+    newest, open_model = Newest[Any](), Mock(wraps=ablation.open_model)
+    monkeypatch.setattr(ablation, "OPENED", newest)
+    monkeypatch.setattr(ablation, "open_model", open_model)
     study(store, plan(store))
-    first, _ = opened[0]
-    assert len(opened) == 2, "once for the variants, and once for the trajectories"
-    assert first.config == ToyConfig(), "no change stays with the model"
+    assert open_model.call_count == 2, "once for the variants, and once for the trajectories"
+    assert newest.kept and newest.kept[1][0].config == ToyConfig(), "no change stays with the model"
 
 
 def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:
