@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
 from components.common.errors import InputError
 from components.common.paths import config_path, home
+from components.common.plain_yaml import one_line
 from components.config import loading
 from components.config.experiment import Experiment
 from components.config.train import Train
@@ -43,7 +45,7 @@ def to_add(family: str, run: RunManifest, store: Store) -> str:
     common = Train(**config.train).steps
     steps = config.training(family).steps if family in config.families else common
     if family not in config.families:
-        changes.append(f"families.{family}={{}}")
+        changes.append(f"families.{family}={one_line(starter_settings(family))}")
     longest = max(
         (n for key, n in settings.items() if key.endswith(".train.steps") and isinstance(n, int)),
         default=steps,
@@ -51,7 +53,12 @@ def to_add(family: str, run: RunManifest, store: Store) -> str:
     if longest < steps and not run.smoke:
         changes.append(f"families.{family}.train.steps={longest}")
     options = [part for change in changes for part in ("--set", change)]
-    return " ".join(["atelier run", *map(shown, [*filter(None, [name]), *options, "--only", family])])
+    return " ".join(["atelier run", *map(quote, [*filter(None, [name]), *options, "--only", family])])
+
+
+def starter_settings(family: str) -> Mapping[str, object]:
+    """Return the settings of a family in a first config; empty if none has it."""
+    return next((starter.settings for starter in starters() if starter.family == family), {})
 
 
 def differs(key: str, settings: dict[str, object], own: dict[str, object]) -> bool:
@@ -62,11 +69,6 @@ def differs(key: str, settings: dict[str, object], own: dict[str, object]) -> bo
 def written(value: object) -> str:
     """Return the value of a setting as `--set` takes it."""
     return "null" if value is None else str(value)
-
-
-def shown(argument: str) -> str:
-    """Return an argument as it is typed; shells pass empty braces on as they are."""
-    return argument if quote(argument.replace("{}", "")) == argument.replace("{}", "") else quote(argument)
 
 
 def config_of(run: RunManifest) -> tuple[str, Experiment]:

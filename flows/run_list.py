@@ -93,6 +93,7 @@ def best(run: RunSummary) -> str | None:
     if not run.results:
         return None
     from components.report.baselines import unlike_real  # imports NumPy
+    from components.report.metric_labels import measure
 
     ranked = []
     for result in run.results:
@@ -100,7 +101,8 @@ def best(run: RunSummary) -> str | None:
         if metric := result.metrics.get(name):
             unlike = " (not near real images)" if unlike_real(result) else ""
             note = f" ({metric.note})" if metric.note else ""
-            text = f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}{note}{unlike}"
+            shown = measure(name, metric)
+            text = f"{result.family} {shown.label} {shown.show(metric.value)}{note}{unlike}"
             ranked.append((unlike, metric.value, text))
     return min(ranked)[-1] if ranked else None
 

@@ -25,7 +25,7 @@ from components.pipeline.plan import Plan
 from components.records.ablation import AblationResult
 from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
-from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.records.run import FamilyResult, RunManifest, RunSummary, StageEntry
 from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
@@ -111,17 +111,28 @@ def plan_rows(
         because = "runs: the data is not prepared yet"
         return [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
     anomaly_models.check(plan)
-    estimates = Estimates(plan, store)
-    return [
-        {
-            "stage": spec.title,
-            "key": spec.key,
-            "because": explain(store, spec, forced=spec.stage in force, smoke=experiment.smoke),
-            "seconds": estimates.seconds(spec),
-            "after": after(spec),
-        }
-        for _, spec in planned(plan).values()
-    ]
+    estimates, working, rows = Estimates(plan, store), under_way(store), list[Mapping[str, Any]]()
+    for _, spec in planned(plan).values():
+        forced = spec.stage in force
+        because = explain(store, spec, forced=forced, smoke=experiment.smoke)
+        if because.startswith("runs") and not forced and (run_id := working.get(spec.key)):
+            because = f"runs: run {run_id} is at it, and a run that begins now waits for its result"
+        seconds = estimates.seconds(spec)
+        row = {"stage": spec.title, "key": spec.key, "because": because, "seconds": seconds}
+        rows.append({**row, "after": after(spec)})
+    return rows
+
+
+def under_way(store: Store) -> dict[str, str]:
+    """Return the runs that are running, by the keys of the stages that they have begun and not finished."""
+    runs = newest_first(store, RunSummary, most=RECENT)
+    return {
+        stage.key: run.run_id
+        for run in runs
+        if run.standing == "running"
+        for stage in run.stages
+        if stage.key and stage.state == "running"
+    }
 
 
 def unplanned(experiment: Experiment) -> list[str]:

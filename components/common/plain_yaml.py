@@ -1,4 +1,4 @@
-"""Read YAML of plain values, of limited size."""
+"""Read YAML of plain values, of limited size; write it on one line."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def read_yaml(text: str, texts: Container[Path] = (), at: Path = ()) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def one_line(value: Any) -> str:
+    """Return a plain value as YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).splitlines()[0]
 
 
 def _keep_text(node: yaml.Node, texts: Container[Path], at: Path) -> None:

@@ -102,10 +102,18 @@ def task_metrics(
     return metrics
 
 
-def evaluate_samples(samples: EvaluationSample, ref: Reference, split: str = "test") -> Metrics:
+def evaluate_samples(
+    samples: EvaluationSample, ref: Reference, split: str = "test", *, distances: np.ndarray | None = None
+) -> Metrics:
     """Return all metrics that these samples and this extractor allow, with n images on both sides.
 
     n is the number of samples, or of available real images if those are fewer.
+
+    Args:
+        samples: the images to evaluate, N.
+        ref: the reference.
+        split: the split of the real images.
+        distances: (N,) of each sample to the nearest training image, if they are known.
 
     Raises:
         InputError: there are too few samples.
@@ -121,10 +129,11 @@ def evaluate_samples(samples: EvaluationSample, ref: Reference, split: str = "te
         name: recipe.metric(name, estimate, real_baseline=real_baselines.get(name))
         for name, estimate in estimates(ref, real, fake).items()
     }
-    distances = nearest(fake.features, ref.splits["train"].features)[1]
+    train = ref.splits["train"].features
+    near = nearest(fake.features, train)[1] if distances is None else distances[rows]
     metrics["memorization_rate"] = recipe.metric(
         "memorization_rate",
-        memorised(distances, ref.closest),
+        memorised(near, ref.closest),
         real_baseline=real_baselines["memorization_rate"],
         n_real=len(ref.splits["train"]),
         split="train",

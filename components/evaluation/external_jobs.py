@@ -41,4 +41,4 @@ def evaluate_external(
         ref = open_reference(store, places)
         distances = nearest(np.asarray(samples.features), ref.splits["train"].features)[1]
         memorised: list[int] = np.flatnonzero(distances <= ref.closest).tolist()
-        return evaluate.evaluate_samples(samples, ref, split), memorised
+        return evaluate.evaluate_samples(samples, ref, split, distances=distances), memorised

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from components.cluster import resources
 from components.common.errors import InputError
+from components.common.plain_yaml import one_line
 from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
@@ -233,7 +232,7 @@ def to_add(training: Training) -> str:
     """Return what adds a family to the config, and what for, if it can do what those that draw cannot."""
     starter = training.candidate.starter
     train = {"steps": max(training.steps, starter.least_steps), **starter.settings.get("train", {})}
-    block = _flow({**starter.config, "train": train})
+    block = one_line({**starter.config, "train": train})
     use = "for `atelier anomaly`, " if encodes(starter.family) else ""
     return f"{use}add `{starter.family}: {block}` to its families"
 
@@ -326,7 +325,7 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
         *(f"# Left out: {family}: {why}." for family, why in config.refused.items()),
         "",
         "data:",
-        f"  name: {yaml.safe_dump(data.name).splitlines()[0]}",
+        f"  name: {one_line(data.name)}",
         "",
         "families:",
     ]
@@ -373,16 +372,11 @@ def family_lines(training: Training) -> list[str]:
         "num_snapshots": training.snapshots,
         "snapshot_samples": training.snapshot_samples,
     }
-    config = [f"    {name}: {_flow(value)}" for name, value in starter.config.items()]
+    config = [f"    {name}: {one_line(value)}" for name, value in starter.config.items()]
     minutes = training.seconds / 60
     return [
         f"  {starter.family}:  # {starter.because}",
         *config,
         f"    # {minutes:.1f} minutes: {rates.step:.2g} s a step, {rates.sample:.2g} s a sample",
-        f"    train: {_flow(train)}",
+        f"    train: {one_line(train)}",
     ]
-
-
-def _flow(value: object) -> str:
-    """Return a value as YAML on one line."""
-    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).splitlines()[0]

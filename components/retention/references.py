@@ -19,14 +19,16 @@ from components.store import Store, numbered
 from components.store.errors import MISSING_OR_TORN
 
 KEY = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
+RUN = "run "  # begins the reason that a run keeps an output
 ATTEMPT = re.compile(r"(?<![0-9a-f])([0-9a-f]{16})/attempts/(\d+)")
 
 
 @dataclass
 class References:
-    """Why outputs stay, by key, and the attempts that are named."""
+    """Why outputs stay, by key, which runs name them, and the attempts that are named."""
 
     reasons: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, list[str]] = field(default_factory=dict)  # by key: those whose records name the output
     attempts: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -52,6 +54,9 @@ def references(store: Store, stages: Mapping[str, str], without: Collection[str]
 
     for reason, text in roots(store, without):
         add(reason, text)
+        if reason.startswith(RUN):
+            for key in set(KEY.findall(text)):
+                referred.runs.setdefault(key, []).append(reason.removeprefix(RUN))
     while queue:
         key = queue.pop()
         for text in documents(store.child("store", stages[key], key)):
@@ -63,7 +68,7 @@ def roots(store: Store, without: Collection[str] = ()) -> Iterator[tuple[str, st
     """Yield everything that keeps outputs, but some runs: the reason, and a text with keys."""
     for run_id in store.list("runs"):
         if run_id not in without and store.exists(f"runs/{run_id}/run.json"):
-            yield f"run {run_id}", _record(store, run_id)
+            yield f"{RUN}{run_id}", _record(store, run_id)
     for path in store.find("registry"):
         if path.endswith(".json") and (reason := _registered(path)):
             yield reason, store.read_text(f"registry/{path}")

@@ -16,6 +16,7 @@ from components.store import Store
 from components.store.errors import unless_torn
 
 DAY = 86400.0
+NAMED = 3  # runs that refer to an output are named, if they are not more
 SWEEP_FINISHED = ("done", "partial")
 
 
@@ -133,7 +134,7 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
         result.items += [part for part in parts if isinstance(part, Item)]
         result.staying += [part for part in parts if isinstance(part, Kept)]
         rest = output.size() - sum(part.bytes for part in parts)
-        result.staying.append(Kept(output.path, rest, _why(output, referred.reasons[key])))
+        result.staying.append(Kept(output.path, rest, _why(output, referred)))
     return result
 
 
@@ -185,5 +186,10 @@ def new(days: float) -> str:
     return f"made in the last {days:g} days"
 
 
-def _why(output: Output, reason: str) -> str:
+def _why(output: Output, referred: References) -> str:
+    """Return what refers to an output: all runs that do, if they are few."""
+    runs = referred.runs.get(output.key, [])
+    reason = referred.reasons[output.key]
+    if len(runs) > 1:
+        reason = f"runs {', '.join(runs)}" if len(runs) <= NAMED else f"{len(runs)} runs, the last {runs[-1]}"
     return reason if output.winner else f"{reason}, unfinished: the same command resumes it"

@@ -212,7 +212,8 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
             print(f"{MARK.strip()} {row.label}: {row.note}")
     for one in unlike:
         print(f"{one.family} of {one.run_id} is not near real images: {one.why}")
-    say_next("atelier report serve shows the samples of both")
+    page = f"/compare.html#runs={','.join(ids)}"
+    say_next(f"atelier report serve shows the samples of both at {page}")
 
 
 @report.command(name="build")

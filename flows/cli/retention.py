@@ -31,6 +31,7 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.retention.survey import Survey
 
+RUNS = re.compile(r"runs? ([^\s,]+(?:, [^\s,]+)*?)(?:, unfinished.*)?")  # that refer to an output
 REASONS = 5  # for which outputs stay, that are summed up
 
 
@@ -98,9 +99,12 @@ def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
     lines = []
     listed = REASONS + (len(totals) == REASONS + 1)  # rather than "1 other reason"
     for why, taken in totals.most_common(listed):
-        if run := re.fullmatch(r"run (\S+?)(, unfinished.*)?", why):
-            named = registered(store, run[1])  # such a run cannot be removed
-            options[why] = f"{named[0]} needs it" if named else f"--run {run[1]} frees what only it refers to"
+        if match := RUNS.fullmatch(why):
+            ids = match[1].split(", ")
+            named = [reason for run_id in ids for reason in registered(store, run_id)]
+            asked = " ".join(f"--run {run_id}" for run_id in ids)
+            freed = f"{asked} frees what nothing else refers to"
+            options[why] = f"{named[0]} needs it" if named else freed  # such a run cannot be removed
         lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
     if others := totals.most_common()[listed:]:
         more = counted(len(others), "other reason")

@@ -45,11 +45,14 @@ def added(home: Path, run: RunManifest, family: str = "vae") -> list[str]:
 def test_the_config_of_the_run_is_named(home: Path, command: str) -> None:
     line = added(home, run_of(home, command))
     assert line[:3] == ["atelier", "run", "mine.yaml"] and line[-2:] == ["--only", "vae"]
-    assert "families.vae={}" in line and "families.vae.train.steps=800" in line
+    block = "families.vae={train: {batch: 64, schedule: cosine}}"
+    assert block in line and "families.vae.train.steps=800" in line
     assert not any(part.startswith(("evaluate", "data", "store")) for part in line)
     changes = [part for part in line if "=" in part]
     config = loading.load(home / "mine.yaml", changes)
-    assert config.training("vae").steps == 800 and config.evaluate.extractor_steps == 50
+    training = config.training("vae")
+    assert (training.steps, training.batch, training.schedule) == (800, 64, "cosine"), "as in a first config"
+    assert config.evaluate.extractor_steps == 50
 
 
 def test_a_family_of_the_config_is_not_added_again(home: Path) -> None:

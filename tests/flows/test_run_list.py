@@ -79,7 +79,7 @@ def test_filters(store: Store, filters: dict[str, Any], expected: str) -> None:
 def test_a_row_has_the_best_result_and_the_cost(store: Store) -> None:
     (row,) = run_list.rows(store, run_list.matching(store, status="done"))
     cells = dict(zip(run_list.COLUMNS, row, strict=True))
-    assert cells["best"] == "dcgan frechet distance 1.25" and cells["version"] == "11111111"
+    assert cells["best"] == "dcgan Fréchet distance 1.25" and cells["version"] == "11111111"
     assert (cells["worker-hours"], cells["cost"]) == ("1.50", "3.75 EUR")
     (run,) = run_list.matching(store, status="done")
     content = run_list.as_json(store, run)
@@ -97,8 +97,8 @@ def test_a_result_that_is_not_near_real_images_is_marked_and_comes_last() -> Non
         return ResultHead(family=family, task="generate", metrics=metrics)
 
     noise, images = result("dcgan", 0.1, 0.01), result("vae", 0.2, 0.7)
-    assert run_list.best(RunSummary(run_id="r", results=[noise, images])) == "vae kid 0.2"
-    assert run_list.best(RunSummary(run_id="r", results=[noise])) == "dcgan kid 0.1 (not near real images)"
+    assert run_list.best(RunSummary(run_id="r", results=[noise, images])) == "vae KID 0.200"
+    assert run_list.best(RunSummary(run_id="r", results=[noise])) == "dcgan KID 0.100 (not near real images)"
 
 
 def test_results_are_ranked_by_one_metric_and_its_note_is_told() -> None:
@@ -110,6 +110,6 @@ def test_results_are_ranked_by_one_metric_and_its_note_is_told() -> None:
         return ResultHead(family=family, task="generate", metrics=metrics)
 
     few = [result("vae", 0.2, "mostly bias"), result("dcgan", 9.5, None)]
-    assert run_list.best(RunSummary(run_id="r", results=few)) == "vae kid 0.2"
+    assert run_list.best(RunSummary(run_id="r", results=few)) == "vae KID 0.200"
     untold = [result("vae", 0.2, "meaningless", "meaningless")]
-    assert run_list.best(RunSummary(run_id="r", results=untold)) == "vae kid 0.2 (meaningless)"
+    assert run_list.best(RunSummary(run_id="r", results=untold)) == "vae KID 0.200 (meaningless)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,18 @@ def test_a_schedule_whose_settings_changed_is_compared_with_its_last_run(tmp_pat
     stored_run(store, "2", "scheduled nightly: nightly.yaml", lr=0.001, data="v1")
     run = stored_run(store, "3", "scheduled nightly: nightly.yaml", lr=0.002, data="v2")
     assert views.explanation(store, run)[0][2] == "data: version v1 -> v2; settings.lr: 0.001 -> 0.002"
+
+
+def test_a_plan_knows_which_run_is_at_a_stage(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for run_id, heartbeat in (("alive", datetime.now(UTC)), ("dead", datetime(2026, 1, 1, tzinfo=UTC))):
+        stages = [
+            StageEntry(name="train", family=state, key=f"{run_id}-{state}", state=state)
+            for state in ("ran", "running", "waiting")
+        ]
+        run = RunManifest(run_id=run_id, heartbeat=heartbeat.isoformat(), stages=stages)
+        store.write_json(f"runs/{run_id}/run.json", run.to_json())
+    assert views.under_way(store) == {"alive-running": "alive"}
 
 
 def test_a_plan_says_that_the_data_has_another_version_and_since_when(

@@ -36,6 +36,16 @@ def test_what_a_run_refers_to_stays_with_all_that_it_builds_on(store: Store) -> 
         assert cache.finished(store, each) is not None, "its result is complete without checkpoints"
 
 
+def test_all_runs_that_refer_to_a_result_are_named_if_they_are_few(store: Store) -> None:
+    shared = spec("shared")
+    made(store, shared)
+    for number in range(1, survey.NAMED + 1):
+        recorded(store, f"r{number}", shared)
+    assert reasons(survey.survey(store, days=0)) == {shared.uri: "runs r1, r2, r3"}
+    recorded(store, "r4", shared)
+    assert reasons(survey.survey(store, days=0)) == {shared.uri: "4 runs, the last r4"}
+
+
 def test_champions_pins_reviews_and_results_keep_what_they_name(store: Store) -> None:
     pinned, of_sweep, trial = spec("pin", "extractor"), spec("search", "sweep"), spec("one", "trial")
     made(store, trial)

@@ -29,7 +29,7 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
     assert code == 0 and json.loads(out)["applied"] and not store.exists(spec("unused").uri)
     _, out, err = call(capsys, *command)
     assert "would free 0 B in 0 places" in out and "next: --run ID removes a run" in err
-    assert ": run r1; --run r1 frees what only it refers to" in out and "--days" not in err
+    assert ": run r1; --run r1 frees what nothing else refers to" in out and "--days" not in err
     assert "not removed by gc: " in err and "in the store published" not in err
     store.write_json("registry/digits/generate/champions/1.json", {"run_id": "r1"})
     _, out, _ = call(capsys, *command)  # which --run would refuse
@@ -47,6 +47,9 @@ def test_a_run_is_removed_with_what_only_it_refers_to(
         made(store, each)
     recorded(store, "r1", spec("shared"))
     recorded(store, "r2", spec("shared"), spec("own"))
+    out = call(capsys, "gc", "--store", store.url)[1]
+    assert ": runs r1, r2; --run r1 --run r2 frees what nothing else refers to" in out
+    assert ": run r2; --run r2 frees" in out, "and no more than what it alone refers to"
     command = ("gc", "--run", "r2", "--store", store.url)
     code, shown, err = call(capsys, *command)
     assert code == 0 and "only run r2 refers to it" in shown and "what is published stays" in err
