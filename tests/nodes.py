@@ -84,8 +84,10 @@ class Nodes:
             *options,
         ]  # fmt: skip
         environment = {**os.environ, **self.environment, **{k: str(v) for k, v in own.items()}}
-        for inherited in ("RAY_ADDRESS", "XDG_CACHE_HOME", "PREFECT_API_URL", "PREFECT_HOME"):
+        for inherited in ("XDG_CACHE_HOME", "PREFECT_API_URL", "PREFECT_HOME"):
             environment.pop(inherited, None)
+        # Else Ray Train asks the cluster that began last on this machine, for 12 s at the end of a training.
+        environment["RAY_ADDRESS"] = self.address
 
         def begin() -> subprocess.Popen[bytes]:
             with (home / "log").open("ab") as log:
@@ -147,9 +149,11 @@ class Nodes:
         return {home.name: sorted(home.glob("cache/atelier/store/*/data")) for home in homes}
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                end(process)
+        living = [process for process in self.processes if process.poll() is None]
+        for process in living:
+            process.terminate()
+        for process in living:
+            end(process)
 
 
 @contextmanager

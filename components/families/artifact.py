@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from components.common.errors import InputError
 from components.data.sources.signatures import HEAD, other_content
@@ -27,6 +28,8 @@ FILES = ("config.json", "model.safetensors")
 LARGEST_SIDE = 4096  # pixels of a model's images; data sets have at most 1024
 # Of networks that are not in the model's file; more is refused. 50 samples of 1024 pixels have 0.6 GB.
 UNSAVED_BYTES = 2**31
+
+DRAWS = (torch.Tensor.normal_, nn.init.normal_)
 
 Shape = tuple[int, ...]
 
@@ -95,7 +98,10 @@ def load_model(
     try:
         model = ModelConfig.model_validate(content)
         model.config = _with(model.family, model.config, changes or {})
-        with torch.device("meta"):  # takes no memory, of which a config.json may ask for any amount
+        with (
+            torch.device("meta"),
+            _Undrawn(),
+        ):  # takes no memory, of which a config.json may ask for any amount
             _check_size(path, rebuilt(model), shapes)
         family = rebuilt(model)
     except (KeyError, TypeError, RuntimeError, MemoryError, OverflowError, ValidationError) as error:
@@ -106,6 +112,22 @@ def load_model(
     generator, card = family.generator, family.card
     generator.load_state_dict(load_file(os.path.join(path, "model.safetensors")))
     return generator.eval().to(memory_format=torch.channels_last), card, model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out normal draws, for which torch loads its compiler if tensors have no values: two seconds."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func in DRAWS:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _read(path: str) -> tuple[Any, Mapping[str, Shape]]:

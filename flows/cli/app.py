@@ -6,6 +6,7 @@ traceback.
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import re
@@ -86,14 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         stop_on_signals(command=True)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    exit_with(lambda: call(words), continues=bool(words) and words[0] in CONTINUED)
+    continues = bool(words) and words[0] in CONTINUED
+    exit_with(lambda: call(words), continues=continues, at_once=arguments is None)
 
 
-def exit_with(work: Callable[[], int], *, continues: bool = True) -> None:
+def exit_with(work: Callable[[], int], *, continues: bool = True, at_once: bool = False) -> None:
     """Do the work of a process, and exit with the code that it returns or that suits its error.
 
-    `continues` says whether the same work goes on where it was interrupted.
+    Args:
+        work: returns the code.
+        continues: whether the same work goes on where it was interrupted.
+        at_once: end the process without destroying its modules, which takes two seconds with Ray and torch.
     """
+    codes = list[int]()
+    if at_once:
+        atexit.register(_end_process, codes)  # the first that is registered is called last
     environment.prepare()
     for stream in (sys.stdout, sys.stderr):  # a terminal or a locale may know fewer characters
         if isinstance(stream, io.TextIOWrapper):
@@ -103,7 +111,16 @@ def exit_with(work: Callable[[], int], *, continues: bool = True) -> None:
     except (Exception, KeyboardInterrupt) as error:
         code = _failed(error, continues=continues)
     sys.stdout.flush()
+    codes.append(code)
     sys.exit(code)
+
+
+def _end_process(codes: Sequence[int]) -> None:
+    """End this process with the code; without one, its error is still to be printed."""
+    if codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[0])
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from tests.sampling.test_from_images import SIDE, model
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("prefect", "ray", "dvc", "torchvision", "sklearn", "scipy", "optuna", "cyclopts", "rich", "jinja2")
+HEAVY += ("torch._dynamo",)  # the compiler, which the first optimizer of a process loads
 
 
 def named(folder: Path, labels: list[str]) -> Path:
@@ -155,10 +156,11 @@ def test_a_model_that_does_not_exist(
 
 
 @pytest.mark.timeout(900)
-def test_loading_and_sampling_import_neither_prefect_nor_ray(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["dcgan", "diffusion"])
+def test_loading_and_sampling_import_nothing_heavy(tmp_path: Path, family: str) -> None:
     code = (
         "import sys, atelier; "
-        f"assert atelier.load({str(model(tmp_path, 'dcgan'))!r}).sample(2).shape == (2, 8, 8, 1); "
+        f"assert atelier.load({str(model(tmp_path, family))!r}).sample(2).shape == (2, 8, 8, 1); "
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

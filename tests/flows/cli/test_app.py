@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -83,6 +84,23 @@ def test_an_interrupted_command_ends_as_such_whatever_libraries_make_of_it(
     for command, words in again.items():
         code, _, err = call(capsys, command)
         assert code == 130 and err == f"atelier: interrupted; run the same command again {words}\n"
+
+
+def test_a_process_ends_after_what_libraries_do_at_its_end_and_before_modules_are_destroyed() -> None:
+    code = """
+        import atexit, flows.cli.app
+        class Module:
+            def __del__(self): print("destroyed")
+        kept = Module()
+        def work():
+            atexit.register(print, "cleaned up")
+            return 3
+        flows.cli.app.exit_with(work, at_once=AT_ONCE)
+    """
+    for at_once, printed in ((True, "cleaned up\n"), (False, "cleaned up\ndestroyed\n")):
+        script = textwrap.dedent(code).replace("AT_ONCE", str(at_once))
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (3, printed)
 
 
 def test_help_lists_commands_in_groups(capsys: pytest.CaptureFixture[str], home: Path) -> None:
