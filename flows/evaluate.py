@@ -17,6 +17,7 @@ from components.common import validation
 from components.common.errors import InputError
 from components.common.names import displayed, first_of
 from components.common.paths import home
+from components.common.ranking import first_to_last
 from components.common.units import duration
 from components.config import loading
 from components.config.evaluate import Evaluate
@@ -37,7 +38,7 @@ from components.records.evaluation import ExternalEvaluation, Metrics
 from components.records.run import RunManifest
 from components.registry import pins
 from components.registry.runs import newest_first
-from components.report.baselines import copies, crowded, unlike
+from components.report.baselines import copies, crowded, in_words, unlike
 from components.report.judging import recognises_few
 from components.stages import cache
 from components.stages.cache import Done
@@ -171,7 +172,7 @@ def evaluate(
         try:
             session.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
-            metrics, memorised = evaluate_external(
+            metrics, memorised, accuracy = evaluate_external(
                 session.places(parts, chosen.threads), images, split, seeds
             )
         finally:
@@ -185,21 +186,28 @@ def evaluate(
         preparation=images.preparation,
         labelled=images.labels is not None,
         skipped_files=images.skipped,
-        metrics=metrics,
+        metrics={measure: metrics[measure] for measure in first_to_last(metrics)},
         memorised_files=memorised,
-        beware=warnings(metrics, memorised),
+        summary=in_words(metrics),
+        beware=warnings(metrics, memorised, accuracy),
     )
 
 
-def warnings(metrics: Metrics, memorised: Sequence[str]) -> list[str]:
-    """Return what the metrics say against images and their judge, in sentences; one names `memorised`."""
+def warnings(metrics: Metrics, memorised: Sequence[str], accuracy: float | None = None) -> list[str]:
+    """Return what the metrics say against images and their judge, in sentences.
+
+    Args:
+        metrics: of the images.
+        memorised: files that count as memorised, which a sentence names.
+        accuracy: of the judge on real images; None: that of the metrics, if they have it.
+    """
     sentences = []
     if why := unlike(metrics):
         sentences.append(f"the images are not near real images: {why}")
     if copied := copies(metrics):
         names = first_of(list(map(displayed, memorised)), NAMED)
         sentences.append(f"{copied}: {names}" if names else copied)
-    return [*sentences, *filter(None, [crowded(metrics), recognises_few(metrics)])]
+    return [*sentences, *filter(None, [crowded(metrics), recognises_few(metrics, accuracy)])]
 
 
 def usable(images: int, plan: Plan, split: str) -> str:

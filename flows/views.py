@@ -30,7 +30,7 @@ from components.records.scheduled import schedule_of
 from components.records.synthetic import Accuracy, SyntheticEvaluation
 from components.registry.runs import newest_first
 from components.report.ablation import better_settings
-from components.report.baselines import copies, distinct, in_words, unlike_real
+from components.report.baselines import copies, distinct, unlike_real
 from components.report.judging import recognises_few
 from components.report.metric_labels import MARK, mark, measure, noted
 from components.report.reading import read_json
@@ -406,8 +406,8 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
         few = f"most intervals need {FOR_INTERVALS} images; here are {used}"
         console.print(few, style="dim", markup=False, soft_wrap=True)
     _show_notes(console, noted([evaluation.metrics]))
-    if words := in_words(evaluation.metrics):
-        console.print(words, markup=False, soft_wrap=True)
+    if evaluation.summary:
+        console.print(evaluation.summary, markup=False, soft_wrap=True)
     for sentence in evaluation.beware:
         console.print(sentence, style="yellow", markup=False, soft_wrap=True)
     console.print(f"images were used {evaluation.preparation}", style="dim", markup=False)

@@ -33,12 +33,17 @@ def extract_external_features(places: EvaluationPaths, external: ExternalImages,
 
 def evaluate_external(
     places: EvaluationPaths, split: str, preparation: str, seeds: str
-) -> tuple[Metrics, list[int]]:
-    """Return the metrics of a folder's images, and the positions of those that count as memorised."""
+) -> tuple[Metrics, list[int], float | None]:
+    """Return the metrics of a folder's images, the positions of those that count as memorised, and accuracy.
+
+    The accuracy is the share of real images whose class the extractor recognises; None if it has no classes.
+    """
     store = places.store
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         samples = read_samples(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
         ref = open_reference(store, places)
         distances = nearest(np.asarray(samples.features), ref.splits["train"].features)[1]
         memorised: list[int] = np.flatnonzero(distances <= ref.closest).tolist()
-        return evaluate.evaluate_samples(samples, ref, split, distances=distances), memorised
+        metrics = evaluate.evaluate_samples(samples, ref, split, distances=distances)
+        real = ref.real_baselines(split, min(len(samples), ref.most(split)), train=False)
+        return metrics, memorised, real.get("conditional_accuracy")

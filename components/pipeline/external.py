@@ -12,10 +12,11 @@ from components.records.evaluation import Metrics
 
 def evaluate_external(
     places: EvaluationPaths, images: ExternalImages, split: str, seeds: str
-) -> tuple[Metrics, list[str]]:
-    """Return the metrics of the images against a split, and the files that count as memorised.
+) -> tuple[Metrics, list[str], float | None]:
+    """Return the metrics of the images against a split, the files that count as memorised, and accuracy.
 
-    Features are extracted in parallel.
+    Features are extracted in parallel. The accuracy is that of the extractor on real images, None without
+    classes.
     """
     jobs, cpus = "components.evaluation.external_jobs", places.threads
     arguments = [
@@ -23,5 +24,5 @@ def evaluate_external(
     ]
     ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus)
     settings = places, split, images.preparation, seeds
-    metrics, memorised = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
-    return metrics, [images.paths[number] for number in memorised]
+    metrics, memorised, accuracy = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
+    return metrics, [images.paths[number] for number in memorised], accuracy

@@ -165,8 +165,8 @@ class Evaluation(Record):
 class ExternalEvaluation(Record):
     """The evaluation of a folder of images that were made elsewhere.
 
-    In Python, it is shown as its images, data, measures and what speaks against the images, which are some of
-    its fields; `to_json()` has all.
+    In Python, it is shown as its images, data, measures, summary and what speaks against the images, which
+    are some of its fields; `to_json()` has all.
     """
 
     source: str  # the folder's name
@@ -179,9 +179,11 @@ class ExternalEvaluation(Record):
     skipped_files: list[tuple[str, str]] = []  # (file, why it cannot be used)
     metrics: Metrics
     memorised_files: list[str] = []  # nearer to a training image than nearly all real images are
+    summary: str = ""  # how good the images are beside real ones, as a sentence
     beware: list[str] = []  # what the metrics say against the images, in sentences
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield what notebooks show."""
         yield from (("source", self.source), ("images", self.images), ("data", self.data))
-        yield from (("split", self.split), ("measures", measures(self.metrics)), ("beware", self.beware))
+        yield from (("split", self.split), ("measures", measures(self.metrics)))
+        yield from (("summary", self.summary), ("beware", self.beware))

@@ -32,8 +32,9 @@ SHARES, LITTLE = ("recall", "coverage"), 0.25
 # since real images have about 0 whatever its scale.
 DISTANCES, FAR = ("fid", "frechet_distance"), 50
 # How many times images are worse than real ones, in words.
+GOOD = 1.25
 VERDICTS = (
-    (1.25, "about as good as real ones by these measures"),
+    (GOOD, "about as good as real ones by these measures"),
     (3.0, "not as good as real ones"),
     (math.inf, "much worse than real ones"),
 )
@@ -107,7 +108,7 @@ def unlike(metrics: Metrics) -> str:
 def in_words(metrics: Metrics) -> str:
     """Return how good images are beside real ones, as a sentence; empty if it is not known.
 
-    The worst of realism, variety and distance decides: blurred images have a high precision.
+    The worst of realism, variety and distance decides and comes first: blurred images have a high precision.
     """
     shares = [metrics[name] for name in ("precision", "recall") if name in metrics]
     if len(shares) < 2 or not all(metric.real_baseline for metric in shares):
@@ -116,17 +117,21 @@ def in_words(metrics: Metrics) -> str:
         [measure("precision").show(value) for value in (metric.value, metric.real_baseline)]
         for metric in shares
     )
-    ratios = [(metric.real_baseline or 0.0) / max(metric.value, 1e-9) for metric in shares]
+    less, fewer = [(metric.real_baseline or 0.0) / max(metric.value, 1e-9) for metric in shares]
     parts = [
-        f"{precision} of them lie among real images ({of_real} of other real ones do)",
-        f"{recall} of real images lie among them ({of_other})",
+        (less, f"{precision} of them lie among real images ({of_real} of other real ones do)"),
+        (fewer, f"{recall} of real images lie among them ({of_other} among other real ones)"),
     ]
     for name in DISTANCES:
         if (metric := metrics.get(name)) and (metric.real_baseline or 0.0) > 0:
-            ratios.append(metric.value / (metric.real_baseline or 1.0))
-            parts.append(f"their {measure(name, metric).label} is {ratios[-1]:.1f} times that of real images")
-    verdict = next(words for most, words in VERDICTS if max(ratios) <= most)
-    return f"the images are {verdict}: {'; '.join(parts)}"
+            ratio = metric.value / (metric.real_baseline or 1.0)
+            parts.append(
+                (ratio, f"their {measure(name, metric).label} is {ratio:.1f} times that of real images")
+            )
+    parts.sort(key=lambda part: -part[0])
+    verdict = next(words for most, words in VERDICTS if parts[0][0] <= most)
+    worse, rest = ([text for ratio, text in parts if (ratio > GOOD) == bad] for bad in (True, False))
+    return f"the images are {verdict}: {', though '.join(filter(None, map(' and '.join, (worse, rest))))}"
 
 
 def copies(metrics: Metrics) -> str:

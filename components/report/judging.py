@@ -19,13 +19,19 @@ def judged_briefly(run: RunManifest, results: Iterable[Metrics]) -> str:
     return " ".join(filter(None, (short, next(filter(None, map(recognises_few, every)), ""))))
 
 
-def recognises_few(metrics: Metrics) -> str:
-    """Return that the network which judged recognises few real images, as a sentence; empty if not."""
+def recognises_few(metrics: Metrics, accuracy: float | None = None) -> str:
+    """Return that the network which judged recognises few real images, as a sentence; empty if not.
+
+    Args:
+        metrics: of images, with the share of real images that it recognises if these images have classes.
+        accuracy: that share, for other images.
+    """
     metric = metrics.get("conditional_accuracy")
-    if metric is None or metric.real_baseline is None or metric.real_baseline >= RECOGNISED:
+    real = metric.real_baseline if metric else accuracy
+    if real is None or real >= RECOGNISED:
         return ""
     return (
-        f"The network that judges recognises the class of only {metric.real_baseline:.0%} of real images: it "
+        f"The network that judges recognises the class of only {real:.0%} of real images: it "
         "sees colours and outlines rather than details, so good values do not mean that pictures can be "
         "recognised; look at the samples."
     )

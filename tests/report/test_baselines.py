@@ -270,12 +270,14 @@ def test_how_good_images_are_is_said_in_words_by_the_worst_measure() -> None:
         return {name: MetricResult(value=a, real_baseline=b) for name, (a, b) in shares.items()}
 
     assert in_words(metrics(0.76, 0.3, 2.2)) == (
-        "the images are not as good as real ones: 76.0\u00a0% of them lie among real images (80.0\u00a0% of "
-        "other real ones do); 30.0\u00a0% of real images lie among them (80.0\u00a0%); "
-        "their Fréchet distance is 1.1 times that of real images"
+        "the images are not as good as real ones: 30.0\u00a0% of real images lie among them (80.0\u00a0% "
+        "among other real ones), though their Fréchet distance is 1.1 times that of real images and "
+        "76.0\u00a0% of them lie among real images (80.0\u00a0% of other real ones do)"
     )
     assert "about as good as real ones" in in_words(metrics(0.9, 0.7, 2.2))
-    assert "not as good" in in_words(metrics(0.9, 0.8, 4.0)), "blurred images have a high precision"
+    blurred = in_words(metrics(0.9, 0.8, 4.0))  # such images have a high precision
+    assert blurred.startswith("the images are not as good as real ones: their Fréchet distance is 2.0 times")
+    assert ", though" not in in_words(metrics(0.1, 0.1, 9.0))
     assert "much worse" in in_words(metrics(0.9, 0.0, 2.0))
     assert in_words({"precision": MetricResult(value=0.9, real_baseline=0.8)}) == ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.extractors.small import default_steps
 from components.records.evaluation import MetricResult
 from components.records.run import DataLineage, Lineage, RunManifest
-from components.report.judging import judged_briefly
+from components.report.judging import judged_briefly, recognises_few
 
 
 def told(steps: int | None, extractor: str = "classifier") -> str:
@@ -29,4 +29,7 @@ def test_a_judge_that_recognises_few_real_images_is_doubted() -> None:
         run = RunManifest(run_id="r")
         return judged_briefly(run, [{}, {"conditional_accuracy": accuracy}])
 
+    assert recognises_few({}) == recognises_few({}, 0.9) == "" and "of only 41% of" in recognises_few(
+        {}, 0.41
+    )
     assert sentence(0.985) == "" and "recognises the class of only 58% of real images" in sentence(0.582)
