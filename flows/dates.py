@@ -15,6 +15,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from components.records.run import FamilyResult, RunManifest
 from components.records.scheduled import UNCHANGED, ScheduledRun
+from components.report.metric_labels import measure
 from flows.ranking import ranking_value
 
 
@@ -63,4 +64,5 @@ def result_of(result: FamilyResult) -> str:
     if (ranking := ranking_value(result.metrics)) is None:
         return f"{result.family} done"
     name, metric = ranking
-    return f"{result.family} {name.replace('_', ' ')} {metric.value:.4g}"
+    shown = measure(name, metric)
+    return f"{result.family} {shown.label} {shown.show(metric.value)}"

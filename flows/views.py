@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice, tee
@@ -189,10 +189,12 @@ def moment(version: Mapping[str, Any]) -> str:
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     """Return title, state and reason of each stage of a run.
 
-    The reason is the difference from the nearest earlier run with the stage, of a smoke run from a smoke run:
-    the newest of its schedule, else of its settings, else of its data set, else the newest.
+    The reason is the difference from the nearest earlier run with the stage on the same data set, of a smoke
+    run from a smoke run: the newest of its schedule, else of its settings, else the newest.
     """
-    older = newest_first(store, RunManifest, before=run.run_id)
+    every = newest_first(store, RunManifest, before=run.run_id)
+    name = run.lineage.data.name
+    older: Iterator[RunManifest] = (other for other in every if other.lineage.data.name == name)
     recent = sorted(islice(older, RECENT), key=partial(_distance, run))
     rows = []
     for stage in run.stages:
@@ -212,9 +214,7 @@ def _distance(run: RunManifest, other: RunManifest) -> int:
     schedule = schedule_of(run.command)
     if schedule and schedule_of(other.command) == schedule:
         return 0
-    if other.lineage.config == run.lineage.config:
-        return 1
-    return 2 if other.lineage.data.name == run.lineage.data.name else 3
+    return 1 if other.lineage.config == run.lineage.config else 2
 
 
 def _changes(store: Store, stage: StageEntry, earlier: Iterable[RunManifest], of: RunManifest) -> str:
@@ -226,7 +226,7 @@ def _changes(store: Store, stage: StageEntry, earlier: Iterable[RunManifest], of
             if before.key == stage.key:
                 return f"the same key as in run {run.run_id}: forced, or that run did not finish it"
             return "; ".join(difference(old, _spec(store, stage)))
-    return "never done before"
+    return f"never done before on {of.lineage.data.name}" if of.lineage.data.name else "never done before"
 
 
 def _spec(store: Store, stage: StageEntry) -> Mapping[str, Any]:

@@ -34,7 +34,7 @@ def test_a_date_without_news_is_a_line_with_the_next_date() -> None:
 
 def test_a_run_ends_with_its_results_and_its_page() -> None:
     assert line(entry(RAN, "run r1 is done; stages computed: 9"), run(), NEXT, "output") == (
-        "00:00 UTC ran: run r1 is done; stages computed: 9; dcgan kid 0.0132; vae done; "
+        "00:00 UTC ran: run r1 is done; stages computed: 9; dcgan KID 0.0132; vae done; "
         "page: output/runs/r1/report/index.html; next 00:03"
     )
 

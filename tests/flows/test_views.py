@@ -83,6 +83,17 @@ def test_a_run_is_compared_with_what_it_repeats_not_with_a_trial_by_hand(
     assert views.explanation(store, run) == [("train dcgan", "ran", "data: version v1 -> v2")]
 
 
+def test_runs_on_other_data_explain_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = []
+    for run_id, name in (("1", "shelf"), ("2", "digits")):
+        run = stored_run(store, run_id, "atelier run", lr=0.001, data=name)
+        lineage = run.lineage.model_copy(update={"data": DataLineage(name=name)})
+        runs.append(run.model_copy(update={"lineage": lineage}))
+        store.write_json(f"runs/{run_id}/run.json", runs[-1].to_json())
+    assert views.explanation(store, runs[1])[0][2] == "never done before on digits"
+
+
 def test_a_schedule_whose_settings_changed_is_compared_with_its_last_run(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     stored_run(store, "1", "atelier run nightly.yaml", lr=0.002, data="v1")
