@@ -57,6 +57,10 @@ PERIODS = 2  # dates without a run after which `problems` names an active schedu
 Row = Mapping[str, str | bool | None]
 """A schedule of the server."""
 
+# States of a flow run: whose date is to come, whose date has come, and of one that works.
+WAITING = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
+BEGUN = FlowRunFilterStateType(not_any_=[StateType.SCHEDULED])
+WORKING = FlowRunFilterStateType(any_=[StateType.RUNNING])
 COUNTED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)  # states that hold a slot
 
 
@@ -280,8 +284,9 @@ def rows() -> list[Row]:
 
 def _row(client: SyncPrefectClient, deployment: DeploymentResponse) -> Row:
     crons = [item.schedule for item in deployment.schedules if isinstance(item.schedule, CronSchedule)]
-    last = next(iter(runs_of(client, deployment, 1, begun=True)), None)
-    following = next(iter(runs_of(client, deployment, 1, begun=False)), None)
+    working, newest, next_ones = (runs_of(client, deployment, 1, of) for of in (WORKING, BEGUN, WAITING))
+    last = next(iter([*working, *newest]), None)  # a date that works is more than one cancelled meanwhile
+    following = next(iter(next_ones), None)
     return {
         "schedule": deployment.name,
         "config": deployment.parameters.get("config"),
@@ -303,16 +308,14 @@ def is_active(deployment: DeploymentResponse) -> bool:
 
 
 def runs_of(
-    client: SyncPrefectClient, deployment: DeploymentResponse, most: int, *, begun: bool
+    client: SyncPrefectClient, deployment: DeploymentResponse, most: int, states: FlowRunFilterStateType
 ) -> Sequence[FlowRun]:
-    """Return runs of a deployment: the newest that are due no more, or the next that wait for their date."""
-    states = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
-    if begun:
-        states = FlowRunFilterStateType(not_any_=[StateType.SCHEDULED])
+    """Return runs of a deployment: of WAITING the next ones, of other states the newest."""
     chosen = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]), state=FlowRunFilterState(type=states)
     )
-    order = FlowRunSort.EXPECTED_START_TIME_DESC if begun else FlowRunSort.EXPECTED_START_TIME_ASC
+    waits = states is WAITING
+    order = FlowRunSort.EXPECTED_START_TIME_ASC if waits else FlowRunSort.EXPECTED_START_TIME_DESC
     return client.read_flow_runs(flow_run_filter=chosen, limit=most, sort=order)
 
 
@@ -332,7 +335,7 @@ def cancelled(names: Collection[str], most: int) -> list[ScheduledRun]:
             _cancelled(deployment.name, run)
             for deployment in all_deployments(client)
             if deployment.name in names
-            for run in runs_of(client, deployment, min(most, MOST), begun=True)
+            for run in runs_of(client, deployment, min(most, MOST), BEGUN)
             if run.state and run.state.is_cancelled() and run.start_time is None
         ]
 
@@ -380,7 +383,7 @@ def _problems_of_server(client: SyncPrefectClient) -> Iterator[str]:
 
 
 def _problems_of(client: SyncPrefectClient, deployment: DeploymentResponse, now: datetime) -> Iterator[str]:
-    name, runs = deployment.name, runs_of(client, deployment, MOST, begun=True)
+    name, runs = deployment.name, runs_of(client, deployment, MOST, BEGUN)
     for run in runs:
         since = run.state.timestamp if run.state else now
         if run.state and run.state.is_pending() and (now - since).total_seconds() > GRACE:
@@ -407,7 +410,7 @@ def _problems_of(client: SyncPrefectClient, deployment: DeploymentResponse, now:
     if not is_active(deployment):
         yield f"{name}: it is paused: `prefect deployment schedule resume` or serving it again resumes it"
         return
-    if not runs_of(client, deployment, 1, begun=False):
+    if not runs_of(client, deployment, 1, WAITING):
         yield (
             f"{name}: the server has no next date for it, a minute after it was made or resumed: its "
             "scheduler fails (see its log); install the locked versions, since a newer sqlalchemy breaks it"
@@ -420,11 +423,11 @@ def _without_run(client: SyncPrefectClient, deployment: DeploymentResponse, now:
     """Return a sentence if several dates in a row have had no run; a cancelled one is none."""
     waiting = [
         run
-        for run in runs_of(client, deployment, MOST, begun=False)
+        for run in runs_of(client, deployment, MOST, WAITING)
         if run.expected_start_time and run.expected_start_time < now - timedelta(seconds=HEARTBEAT)
     ]
     cancelled = 0
-    for run in runs_of(client, deployment, PERIODS, begun=True):
+    for run in runs_of(client, deployment, PERIODS, BEGUN):
         if not (run.state and run.state.is_cancelled()):
             break
         cancelled += 1

@@ -119,7 +119,8 @@ def problems(
     """What is said of an hourly schedule with these runs, at NOW."""
     runs += (run(1, Scheduled()),) if dates else ()
 
-    def runs_of(client: object, deployment: object, most: int, *, begun: bool) -> list[FlowRun]:
+    def runs_of(client: object, deployment: object, most: int, states: object) -> list[FlowRun]:
+        begun = states is deployments.BEGUN
         chosen = [one for one in runs if bool(one.state and one.state.is_scheduled()) != begun]
         return sorted(chosen, key=lambda one: one.expected_start_time or NOW, reverse=begun)[:most]
 
@@ -224,10 +225,13 @@ def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: p
         ]
         assert any("its last 3 dates have had no run" in problem for problem in deployments.problems())
         found = deployments.find(client, "quickstart")
-        others = deployments.runs_of(client, found, deployments.MOST, begun=False)
+        others = deployments.runs_of(client, found, deployments.MOST, deployments.WAITING)
         assert set(late) <= {one.id for one in others}
         assert schedule.overlap.stand_for_latest(identity, late[0], dates[0]) == 2
         states = [client.read_flow_run(one).state for one in late]
         assert [state.name for state in states if state] == ["Scheduled", "Skipped", "Skipped"]
+        client.set_flow_run_state(late[0], Running(), force=True)
+        client.create_flow_run_from_deployment(identity, state=Cancelled())
+        assert deployments.rows()[0]["last"] == "Running", "although a later date was cancelled meanwhile"
     deployments.remove("quickstart")
     assert deployments.rows() == [] and os.environ["PREFECT_API_URL"] == server
