@@ -81,7 +81,9 @@ def run(
     if scale or tflops is not None or price is not None:
         raise InputError("--scale is a kind of plan, and --tflops and --price are for it: add --plan --scale")
     if plan:
-        views.show_plan(experiment, force, stated=setup.stated_minutes(path), as_json=as_json)
+        as_written = not only and all(change.startswith("store.") for change in changes)
+        stated = setup.stated_minutes(path) if as_written else ""
+        views.show_plan(experiment, force, stated=stated, as_json=as_json)
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0

@@ -57,6 +57,16 @@ def test_a_plan_knows_the_classes(
     )
 
 
+def test_a_plan_repeats_the_minutes_that_the_config_states_for_what_it_says_alone(
+    home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    elsewhere = ("--set", f"store.url={tmp_path / 'store'}")
+    plan, stated = ("run", "configs/cpu/vae.yaml", "--plan", *elsewhere), "vae.yaml states in minutes"
+    assert stated in call(capsys, *plan)[1]
+    for changed in (("--only", "vae"), ("--set", "train.steps=9")):
+        assert stated not in call(capsys, *plan, *changed)[1], changed
+
+
 def test_a_config_without_a_sweep_is_refused(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
