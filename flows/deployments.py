@@ -336,7 +336,7 @@ def cancelled(names: Collection[str], most: int) -> list[ScheduledRun]:
             for deployment in all_deployments(client)
             if deployment.name in names
             for run in runs_of(client, deployment, min(most, MOST), BEGUN)
-            if run.state and run.state.is_cancelled() and run.start_time is None
+            if run.state and run.state.is_cancelled() and not run.run_count
         ]
 
 

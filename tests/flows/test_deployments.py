@@ -230,8 +230,12 @@ def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: p
         assert schedule.overlap.stand_for_latest(identity, late[0], dates[0]) == 2
         states = [client.read_flow_run(one).state for one in late]
         assert [state.name for state in states if state] == ["Scheduled", "Skipped", "Skipped"]
-        client.set_flow_run_state(late[0], Running(), force=True)
-        client.create_flow_run_from_deployment(identity, state=Cancelled())
+        for state in (Pending(), Running()):
+            client.set_flow_run_state(late[0], state)
+        refused = client.create_flow_run_from_deployment(identity)
+        client.set_flow_run_state(refused.id, Pending())
+        (cancelled,) = deployments.cancelled(["quickstart"], deployments.MOST)
+        assert cancelled.flow_run == str(refused.id) and cancelled.reason.endswith("schedule held the slot")
         assert deployments.rows()[0]["last"] == "Running", "although a later date was cancelled meanwhile"
     deployments.remove("quickstart")
     assert deployments.rows() == [] and os.environ["PREFECT_API_URL"] == server

@@ -137,7 +137,7 @@ def test_why_lists_the_dates_that_prefect_cancelled(
     monkeypatch.setattr(deployments, "require_server", lambda: "")
     monkeypatch.setattr(deployments, "get_client", MagicMock())
     monkeypatch.setattr(deployments, "all_deployments", lambda client: [made])
-    monkeypatch.setattr(deployments, "runs_of", lambda *_, begun: dates)
+    monkeypatch.setattr(deployments, "runs_of", lambda *_: dates)
     first, second = call(capsys, "why", "-n", "2", "--store", at)[1].splitlines()
     assert second.startswith("a, due 2026-01-02 03:00 UTC: ran")
     assert first.startswith(
