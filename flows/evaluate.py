@@ -199,7 +199,7 @@ def warnings(metrics: Metrics, memorised: Sequence[str], accuracy: float | None 
     Args:
         metrics: of the images.
         memorised: files that count as memorised, which a sentence names.
-        accuracy: of the judge on real images; None: that of the metrics, if they have it.
+        accuracy: the share of real images whose class the judge recognises; None: it has no classes.
     """
     sentences = []
     if why := unlike(metrics):
@@ -207,7 +207,7 @@ def warnings(metrics: Metrics, memorised: Sequence[str], accuracy: float | None 
     if copied := copies(metrics):
         names = first_of(list(map(displayed, memorised)), NAMED)
         sentences.append(f"{copied}: {names}" if names else copied)
-    return [*sentences, *filter(None, [crowded(metrics), recognises_few(metrics, accuracy)])]
+    return [*sentences, *filter(None, [crowded(metrics), recognises_few(accuracy)])]
 
 
 def usable(images: int, plan: Plan, split: str) -> str:

@@ -7,7 +7,7 @@ import contextvars
 import functools
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
 from components.store.errors import unless_torn
+from components.tuning.space import hyperparameters
 from flows.live_page import LivePage
 from flows.progress import QUIET, ProgressDisplay
 from flows.record import Record
@@ -406,4 +407,16 @@ def explain(store: Store, spec: Spec, *, forced: bool = False, smoke: bool = Fal
         return "runs: there is no earlier result"
     if old.get("schema") != SCHEMA:
         return f"runs: this version of Atelier has other keys (schema {old.get('schema')} -> {SCHEMA})"
-    return "runs: changed " + "; ".join(difference(old, spec.canonical()))
+    changes = difference(old, spec.canonical())
+    return f"runs: changed {'; '.join(changes)}{of_sampling(spec, changes)}"
+
+
+def of_sampling(spec: Spec, changes: Sequence[str]) -> str:
+    """Return why a training runs although only settings of sampling changed; empty if others did."""
+    if spec.stage != "train" or spec.family is None:
+        return ""
+    known = hyperparameters(spec.family)
+    names = {change.partition(":")[0].removeprefix("settings.") for change in changes}
+    if not all(name in known and known[name].sampling for name in names):
+        return ""
+    return ", by which it draws its snapshots; `atelier sample` and sweeps try it on the trained model"

@@ -261,6 +261,9 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
         result.metrics |= _both_ways(store, parts, out, ref)
         result.metrics |= _equivariance(store, parts, out, ref)
         result.baselines = _baselines(store, task, parts, out, ref)
+        if "set" in task.metrics:
+            real = ref.real_baselines("test", min(len(samples), ref.most("test")), train=False)
+            result.judge_accuracy = real.get("conditional_accuracy")
         if job.published:
             result.stability = stability.stability(training.curve, task.selects)
         if job.published and "set" in task.metrics:

@@ -131,7 +131,12 @@ def in_words(metrics: Metrics) -> str:
     parts.sort(key=lambda part: -part[0])
     verdict = next(words for most, words in VERDICTS if parts[0][0] <= most)
     worse, rest = ([text for ratio, text in parts if (ratio > GOOD) == bad] for bad in (True, False))
-    return f"the images are {verdict}: {', though '.join(filter(None, map(' and '.join, (worse, rest))))}"
+    text = f"the images are {verdict}: {', though '.join(filter(None, map(' and '.join, (worse, rest))))}"
+    if (kid := metrics.get("kid")) and kid.real_baseline is not None:
+        definition = measure("kid", kid)
+        real = definition.show_limit(kid.real_baseline)
+        text += f"; their {definition.label} is {definition.show(kid.value)}, that of other real ones {real}"
+    return text
 
 
 def copies(metrics: Metrics) -> str:

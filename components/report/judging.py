@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.records.evaluation import Metrics
+from components.records.evaluation import Evaluation
 from components.records.run import RunManifest
 
 RECOGNISED = 0.8  # share of real images whose class a judge should recognise
 
 
-def judged_briefly(run: RunManifest, results: Iterable[Metrics]) -> str:
+def judged_briefly(run: RunManifest, results: Iterable[Evaluation]) -> str:
     """Return what speaks against the network which judged a run, in sentences; empty if nothing does."""
     evaluate, images = run.lineage.config.get("evaluate"), run.lineage.data.counts.get("train", 0)
     steps, every = evaluate.get("extractor_steps") if isinstance(evaluate, dict) else None, list(results)
-    kinds = (metric.extractor for metrics in every for metric in metrics.values() if metric.extractor)
+    kinds = (metric.extractor for one in every for metric in one.metrics.values() if metric.extractor)
     short = brief(next(kinds, ""), steps, images) if isinstance(steps, int) else ""
-    return " ".join(filter(None, (short, next(filter(None, map(recognises_few, every)), ""))))
+    few = (recognises_few(one.judge_accuracy) for one in every)
+    return " ".join(filter(None, (short, next(filter(None, few), ""))))
 
 
-def recognises_few(metrics: Metrics, accuracy: float | None = None) -> str:
-    """Return that the network which judged recognises few real images, as a sentence; empty if not.
+def recognises_few(accuracy: float | None) -> str:
+    """Return that the network which judges recognises few real images, as a sentence; empty if not.
 
     Args:
-        metrics: of images, with the share of real images that it recognises if these images have classes.
-        accuracy: that share, for other images.
+        accuracy: the share of real images whose class it recognises; None: it has no classes.
     """
-    metric = metrics.get("conditional_accuracy")
-    real = metric.real_baseline if metric else accuracy
-    if real is None or real >= RECOGNISED:
+    if accuracy is None or accuracy >= RECOGNISED:
         return ""
     return (
-        f"The network that judges recognises the class of only {real:.0%} of real images: it "
+        f"The network that judges recognises the class of only {accuracy:.0%} of real images: it "
         "sees colours and outlines rather than details, so good values do not mean that pictures can be "
         "recognised; look at the samples."
     )

@@ -166,7 +166,7 @@ def _judge(data: DatasetCard, result: FamilyResult, steps: int | None) -> list[s
     kind = next((m.extractor for m in result.metrics.values() if m.extractor), "")
     brief = judging.brief(kind, steps, data.counts["train"])
     doubts = [f"{why}." for of in (baselines.crowded, baselines.copies) if (why := of(result.metrics))]
-    doubts.append(judging.recognises_few(result.metrics))
+    doubts.append(judging.recognises_few(result.judge_accuracy))
     return [line for sentence in [*doubts, brief] if sentence for line in (sentence, "")]
 
 

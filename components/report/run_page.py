@@ -215,7 +215,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "sweeps": swept,
         "groups": leaderboard.groups(results),
         "checkpoints": checkpoints.checkpoints(results, run.lineage.families),
-        "judge": judged_briefly(run, [result.metrics for result in results]),
+        "judge": judged_briefly(run, results),
         "classes": checkpoints.classes(results),
         "verdicts": gate.verdicts(run),
         "histories": gate.histories(store, run),

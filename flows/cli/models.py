@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LIST_ALL = "-o FILE.csv and --json list"
+FEW = 100  # validation images, whose 95 % quantile a few decide
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
 
@@ -294,7 +295,10 @@ def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
                 why = "; ".join(judgement.failed)
                 say(f"the gate did not bless the reconstructions of {what}, so its scores may mislead: {why}")
             else:
-                say(f"the gate did not bless the samples of {what}; scores are made of its reconstructions")
+                say(
+                    f"the gate did not bless the samples of {what}, which says nothing about these scores: "
+                    "they are made of its reconstructions"
+                )
 
 
 def show_scored(scores: Scores, quantile: float, all_by: str = LIST_ALL) -> None:
@@ -311,13 +315,16 @@ def show_scored(scores: Scores, quantile: float, all_by: str = LIST_ALL) -> None
     print_table(("image", "score", "error", "flagged for"), rows)
     if len(listed) < len(scored):
         print(f"and {len(scored) - len(listed)} with lower scores; {all_by} all")
+    ordinary = f"{100 * (1 - quantile):.3g} % of ordinary images"
     print(
-        f"{flagged} of {len(scored)} images score above 1: they are stranger than {100 * quantile:g} % of "
+        f"{flagged} of {len(scored)} images are flagged: they score above 1, as about {ordinary} do, by "
         f"{scores.validation_images} validation images"
     )
+    few = f"{scores.validation_images} validation images are few"
     if (least := 1 / (scores.validation_images + 1)) > 1 - quantile:
-        few = f"{scores.validation_images} validation images are few"
         say(f"{few}: {100 * least:.1f} % of ordinary ones may be flagged")
+    elif scores.validation_images < FEW:
+        say(f"{few}, so the limit of 1 is rough: look at images that score nearly as much, too")
     if scores.error_alone:
         say(
             "the model is of an earlier version: it judges by the error alone and may miss noise; train again"

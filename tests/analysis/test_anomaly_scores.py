@@ -264,7 +264,7 @@ def test_the_command_flags_and_ends_with_0(
     lines = out.splitlines()
     assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "error", "flagged", "for"]
     assert lines[-1].startswith(
-        f"{told['flagged']} of 6 images score above 1: they are stranger than 20 % of "
+        f"{told['flagged']} of 6 images are flagged: they score above 1, as about 80 % of ordinary images do"
     )
 
 

@@ -277,3 +277,11 @@ def test_a_gpu_that_waits_for_images_is_named_once_and_recorded(
     assert ("gpu_utilisation" in seen.rates) == (utilisation is not None)
     assert any("60/100 80 images/s  vae 0.5" in line for line in said(made))
     assert said(made).count("  train dcgan: about 8 seconds more") == 1
+
+
+def test_a_training_that_runs_for_a_setting_of_sampling_says_why() -> None:
+    spec = Spec("train", {}, {}, family="diffusion")
+    scale, lr = "settings.guidance_scale: 1.5 -> 2.5", "settings.lr: 0.001 -> 0.002"
+    assert "by which it draws its snapshots" in run.of_sampling(spec, [scale])
+    assert run.of_sampling(spec, [scale, lr]) == run.of_sampling(spec, ["data: version a -> b"]) == ""
+    assert run.of_sampling(Spec("evaluate", {}, {}, family="diffusion"), [scale]) == ""

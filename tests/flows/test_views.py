@@ -225,7 +225,6 @@ def test_the_number_of_new_images_is_said(tmp_path: Path) -> None:
 def test_a_judge_that_recognises_few_real_images_is_doubted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    accuracy = MetricResult(value=0.65, real_baseline=0.58, better="higher")
-    result = FamilyResult(family="vae", task="generate", metrics=doubtful(conditional_accuracy=accuracy))
+    result = FamilyResult(family="vae", task="generate", metrics=doubtful(), judge_accuracy=0.58)
     views.show(RunManifest(run_id="r", status="done", results=[result]), Store(str(tmp_path)))
     assert "recognises the class of only 58% of real images" in capsys.readouterr().out

@@ -278,6 +278,10 @@ def test_how_good_images_are_is_said_in_words_by_the_worst_measure() -> None:
     blurred = in_words(metrics(0.9, 0.8, 4.0))  # such images have a high precision
     assert blurred.startswith("the images are not as good as real ones: their Fréchet distance is 2.0 times")
     assert ", though" not in in_words(metrics(0.1, 0.1, 9.0))
+    kid = {"kid": MetricResult(value=0.193, real_baseline=-0.0623)}
+    assert in_words(metrics(0.9, 0.7, 2.2) | kid).endswith(
+        "; their KID is 0.193, that of other real ones -0.0623"
+    )
     assert "much worse" in in_words(metrics(0.9, 0.0, 2.0))
     assert in_words({"precision": MetricResult(value=0.9, real_baseline=0.8)}) == ""
 

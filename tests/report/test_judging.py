@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.extractors.small import default_steps
-from components.records.evaluation import MetricResult
+from components.records.evaluation import Evaluation, MetricResult
 from components.records.run import DataLineage, Lineage, RunManifest
 from components.report.judging import judged_briefly, recognises_few
 
@@ -11,8 +11,8 @@ from components.report.judging import judged_briefly, recognises_few
 def told(steps: int | None, extractor: str = "classifier") -> str:
     data = DataLineage(name="shelf", counts={"train": 321})
     lineage = Lineage(data=data, config={"evaluate": {"extractor_steps": steps}})
-    metrics = {"kid": MetricResult(value=0.1, extractor=extractor)}
-    return judged_briefly(RunManifest(run_id="r", lineage=lineage), [{}, metrics])
+    judged = Evaluation(metrics={"kid": MetricResult(value=0.1, extractor=extractor)})
+    return judged_briefly(RunManifest(run_id="r", lineage=lineage), [Evaluation(), judged])
 
 
 def test_fewer_steps_than_usual_are_told() -> None:
@@ -24,12 +24,8 @@ def test_fewer_steps_than_usual_are_told() -> None:
 
 
 def test_a_judge_that_recognises_few_real_images_is_doubted() -> None:
-    def sentence(real: float) -> str:
-        accuracy = MetricResult(value=0.65, real_baseline=real, better="higher")
-        run = RunManifest(run_id="r")
-        return judged_briefly(run, [{}, {"conditional_accuracy": accuracy}])
+    def sentence(accuracy: float) -> str:
+        return judged_briefly(RunManifest(run_id="r"), [Evaluation(), Evaluation(judge_accuracy=accuracy)])
 
-    assert recognises_few({}) == recognises_few({}, 0.9) == "" and "of only 41% of" in recognises_few(
-        {}, 0.41
-    )
+    assert recognises_few(None) == recognises_few(0.9) == "" and "of only 41% of" in recognises_few(0.41)
     assert sentence(0.985) == "" and "recognises the class of only 58% of real images" in sentence(0.582)

@@ -104,7 +104,8 @@ def test_a_model_that_the_gate_did_not_bless_is_said(capsys: pytest.CaptureFixtu
     manifest = RunManifest.model_validate({"run_id": "r", "gate": gate})
     models.warn_unless_blessed(manifest, "vae")
     assert capsys.readouterr().err == (
-        "the gate did not bless the samples of vae of run r; scores are made of its reconstructions\n"
+        "the gate did not bless the samples of vae of run r, which says nothing about these scores: they are "
+        "made of its reconstructions\n"
     )
     models.warn_unless_blessed(manifest, "autoencoder")
     assert capsys.readouterr().err == (
@@ -124,7 +125,11 @@ def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureF
     models.show_scored(scores, 0.95)
     out, err = capsys.readouterr()
     assert out.count(".png") == models.LISTED and out.count("roughness") == 2 and not err
-    assert f"2 of {len(scored)} images score above 1: they are stranger than 95 % of 400 val" in out
+    assert (
+        f"2 of {len(scored)} images are flagged: they score above 1, as about 5 % of ordinary images" in out
+    )
+    models.show_scored(replace(scores, validation_images=32), 0.95)
+    assert "32 validation images are few, so the limit of 1 is rough" in capsys.readouterr().err
     assert "and 5 with lower scores" in out
     for one in scored:
         one.flagged = True
