@@ -135,7 +135,7 @@ def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     for name, metric in metrics.items():
         frechet = not {"fid", "frechet"}.isdisjoint(name.split("_"))
         images = min((n // len(ref.info.data.labels or ()), n)) if metric.classes else n
-        alternative = name.replace(ref.extractor.frechet_name, "kid")
+        alternative = name.replace(ref.extractor.frechet_name, "KID").replace("_", " ")
         if metric.note:
             continue
         if frechet and images < ENOUGH * ref.dim:

@@ -243,7 +243,7 @@ def test_an_extractor_of_rotations_is_compared_with_chance(lamps_ref):
 
 def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
     few, many = (evaluate_samples(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
-    assert "rank by kid" in few["frechet_distance"].note and many["frechet_distance"].note is None
+    assert "rank by KID" in few["frechet_distance"].note and many["frechet_distance"].note is None
     assert "frechet_distance_infinity" not in few
     assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
     assert few["frechet_distance"].n == 60

@@ -22,8 +22,8 @@ def noted(name: str, n: int, **more: Any) -> str:
 
 
 def test_frechet_distances_of_few_images_are_mostly_bias() -> None:
-    assert noted("frechet_distance", 9) == "mostly bias: 9 images for 8 features; rank by kid"
-    assert noted("reconstruction_frechet_distance", 9).endswith("rank by reconstruction_kid")
+    assert noted("frechet_distance", 9) == "mostly bias: 9 images for 8 features; rank by KID"
+    assert noted("reconstruction_frechet_distance", 9).endswith("rank by reconstruction KID")
     assert noted("kid", 9) == noted("confident_rate", 9) == "" and noted("class_fid", 9) != ""
     assert noted("frechet_distance", 10_000) == ""
 

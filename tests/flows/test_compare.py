@@ -87,7 +87,7 @@ def test_a_result_that_both_runs_have_is_one_line(tmp_path: Path, capsys: pytest
 def test_what_speaks_against_numbers_is_said_below_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    note = "mostly bias: 88 images for 64 features; rank by kid"
+    note = "mostly bias: 88 images for 64 features; rank by KID"
     for run_id, recall in (("a", 0.6), ("b", 0.0)):
         each = run(run_id, 0.1, 1.0)
         metrics = each.results[0].metrics

@@ -144,7 +144,7 @@ def test_the_best_result_is_what_to_look_at_next_where_nothing_is_blessed() -> N
     assert "atelier sample r dcgan" in views.next_command(run), "values that do not compare"
 
 
-BIASED = "mostly bias: 88 images for 64 features; rank by kid"
+BIASED = "mostly bias: 88 images for 64 features; rank by KID"
 
 
 def doubtful(**more: MetricResult) -> dict[str, MetricResult]:

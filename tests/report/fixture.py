@@ -420,7 +420,7 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False) -> Sta
 def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> Variant:
     measured = generated(distance, True, 250)
     del measured["cas"]
-    measured["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by kid"
+    measured["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by KID"
     measured = measured if metrics else {}
     return Variant(name=name, change=change, metrics=measured, seconds_per_image=0.04, sheet=sheet)
 
