@@ -47,11 +47,7 @@ class Adversarial(Family):
         self.generator, self.discriminator = self.networks(config, card)
         if config.spectral_norm:
             normalise_spectrally(self.discriminator)
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the phase of D, then that of G."""
-        config = self.config
-        return (
+        self.phases = (
             Phase(
                 DISCRIMINATOR,
                 self.discriminator_loss,

@@ -12,7 +12,7 @@ target is the clean image. Codes have no distribution to sample from, so the mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -97,11 +97,8 @@ class Autoencoder(Family):
         super().__init__(config, card, upstream)
         config.check(card)
         self.generator: Generator = Generator(config, card)
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the only phase: Adam on the reconstruction error."""
-        optimizer = adam(self.generator, lr=self.config.lr, weight_decay=self.config.weight_decay)
-        return (Phase("reconstruct", self.loss, optimizer),)
+        optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
+        self.phases = (Phase("reconstruct", self.loss, optimizer),)
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """E[|x - g(f(x~))|^2], per pixel of [-1, 1]; observed: E[|x - g(f(x~))|], of [0, 1]."""

@@ -19,7 +19,7 @@ The paper trains for 200 epochs with `train: {batch: 1, schedule: constant_linea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, LossName, PerImageNorm
-from models.family import Batch, DataSpec, Noise, Phase, Terms
+from models.family import Batch, DataSpec, Noise, Terms
 from models.parts.augment import enlarged_crops
 from models.parts.image_pool import ImagePool
 from models.parts.layers import InstanceNorm, normal_weights, to_image
@@ -184,11 +184,8 @@ class CycleGAN(Adversarial):
         self, config: CycleGANConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None
     ):
         super().__init__(config, card, upstream)
+        self.phases = self.phases[::-1]  # generators first
         self.translated: dict[int, Translated] = {}  # by id of the batch, in this step
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the phase of the generators, then that of the discriminators."""
-        return super().training_phases()[::-1]
 
     def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return the generators and the discriminators with the paper's initial weights."""

@@ -206,11 +206,8 @@ class Diffusion(Family):
         config.check(self.conditions(config, card))
         self.generator: Generator = self.build_generator()
         self.generator.levels()  # raises if the schedule has fewer steps
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the only phase: AdamW on the weighted error of a prediction."""
-        optimizer = adam(self.generator, lr=self.config.lr, weight_decay=self.config.weight_decay)
-        return (Phase("denoise", self.loss, optimizer),)
+        optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
+        self.phases = (Phase("denoise", self.loss, optimizer),)
 
     def build_generator(self) -> Generator:
         """Return a new generator."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -281,7 +280,7 @@ class Family(nn.Module):
     """A generative model family: its networks, its losses, and the phases that train them.
 
     Subclasses set the class attributes, build their networks as direct children (every trained parameter
-    belongs to one of them) and return their phases in `training_phases`.
+    belongs to one of them) and fill `phases`.
     """
 
     Config: ClassVar[type[Config]]
@@ -305,6 +304,7 @@ class Family(nn.Module):
     lr_factor: float = 1.0
 
     generator: Generator
+    phases: Sequence[Phase]
 
     def __init__(self, config: Any, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
@@ -374,19 +374,6 @@ class Family(nn.Module):
         """Return the same family with some settings changed, newly initialised."""
         config = type(self.config)(**(self.config.model_dump() | dict(change)))
         return type(self)(config, self.card, self.given)
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the phases that train it, with new optimizers."""
-        raise NotImplementedError
-
-    @cached_property
-    def phases(self) -> Sequence[Phase]:
-        """The phases that train it.
-
-        They are made at their first use: the first optimizer of a process loads torch's compiler, which takes
-        two seconds, and sampling needs none.
-        """
-        return self.training_phases()
 
     @property
     def optimizers(self) -> list[Optimizer]:

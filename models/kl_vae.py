@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -287,11 +287,9 @@ class KLVAE(Family):
                 f"dimensions; they must have fewer than an image, {self.dimensions}"
             )
         self.statistics: list[Tensor] = []  # of the codes, from the shards of the current update
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the only phase: Adam on the bound, or on the error of coded images."""
-        optimizer = adam(self.generator, lr=self.config.lr)
-        return (Phase("autoencode", self.loss, optimizer, after=self.after_update),)
+        self.phases = (
+            Phase("autoencode", self.loss, adam(self.generator, lr=config.lr), after=self.after_update),
+        )
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """-log p(x|z) + w KL(q(z|x) || N(0, I)), or -log p(x|e) + b |z - sg(e)|^2; per image dimension."""

@@ -11,7 +11,7 @@ learning rate every 200,000 steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -144,12 +144,8 @@ class RRDB(Family):
             blocks=config.blocks,
         )
         self.generator = Generator(config, card, network)
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the only phase: Adam on the error of pixels."""
-        config = self.config
         optimizer = adam(self.generator, lr=config.lr, betas=(config.beta1, config.beta2))
-        return (Phase("pixels", self.loss, optimizer),)
+        self.phases = (Phase("pixels", self.loss, optimizer),)
 
     def loss(self, batch: Batch) -> Terms:
         """|y - G(x)|, the mean over pixels."""

@@ -249,14 +249,10 @@ class StyleGAN2(StyleBased):
     ):
         super().__init__(config, card, upstream)
         self.register_buffer("path_mean", torch.zeros(()))  # a
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the phases of D and G, each followed by that of its regulariser if it has one."""
-        config = self.config
-        of_d, of_g = super().training_phases()
+        of_d, of_g = self.phases
         lazy = [Phase(R1_PHASE, self.r1_loss, of_d.optimizer, config.r1_every)] if self.penalises else []
         path = [Phase(PATH_PHASE, self.path_loss, of_g.optimizer, config.path_every, self.after_path)]
-        return (of_d, *lazy, of_g, *(path if config.path_weight else []))
+        self.phases = (of_d, *lazy, of_g, *(path if config.path_weight else []))
 
     @property
     def penalises(self) -> bool:

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import stylegan2
-from models.family import GENERATOR, Batch, DataSpec, Motion, Phase, Terms
+from models.family import GENERATOR, Batch, DataSpec, Motion, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
 from models.parts.fourier import StyledFourierInput
@@ -239,13 +239,10 @@ class StyleGAN3(StyleGAN2):
         super().__init__(config, card, upstream)
         self.blur = config.initial_blur
         self.squares: list[Tensor] = []  # of the shards of this step
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return StyleGAN2's phases, with the running magnitudes of G updated after its own."""
-        return [
+        self.phases = tuple(
             replace(phase, after=self.after_generator) if phase.name == GENERATOR else phase
-            for phase in super().training_phases()
-        ]
+            for phase in self.phases
+        )
 
     @classmethod
     def for_batch(cls, config: StyleGAN3Config, card: DataSpec, batch: int) -> StyleGAN3Config:  # type: ignore[override]

@@ -17,7 +17,7 @@ Encoder and decoder are convolutional by default; the paper's are dense.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch
@@ -228,11 +228,8 @@ class VAE(Family):
             raise ValueError("conditional=true needs labels, and the data has none")
         self.generator: Generator = Generator(config, card)
         self.warmup, self.newest_weight = 1.0, 1.0
-
-    def training_phases(self) -> Sequence[Phase]:
-        """Return the only phase: Adam on the negative bound."""
-        optimizer = adam(self.generator, lr=self.config.lr, weight_decay=self.config.weight_decay)
-        return (Phase("elbo", self.loss, optimizer, after=self.after_update),)
+        optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
+        self.phases = (Phase("elbo", self.loss, optimizer, after=self.after_update),)
 
     @classmethod
     def conditions(cls, config: VAEConfig, card: DataSpec) -> frozenset[str]:

@@ -24,7 +24,7 @@ from tests.sampling.test_from_images import SIDE, model
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("prefect", "ray", "dvc", "torchvision", "sklearn", "scipy", "optuna", "cyclopts", "rich", "jinja2")
-HEAVY += ("torch._dynamo",)  # the compiler, which the first optimizer of a process loads
+HEAVY += ("torch._dynamo",)  # the compiler
 
 
 def named(folder: Path, labels: list[str]) -> Path:
