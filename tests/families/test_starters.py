@@ -28,8 +28,9 @@ def sources(resolution: int, paired: bool = True) -> Sources:
 def test_every_starter_is_a_family_with_settings_that_are_accepted(starter: Any) -> None:
     assert starter.family in FAMILIES
     settings = Train(**starter.settings.get("train", {}))
-    others = {"pairs": sources(32), "unpaired": sources(32, False), "enlarge": sources(8)}
     resolution = max(32, starter.pixels[0])
+    same, smaller = sources(resolution), sources(resolution // 4)
+    others = {"pairs": same, "unpaired": sources(resolution, False), "enlarge": smaller}
     data = card(resolution, starter.channels or 3, sources=others.get(starter.data))
     assert kind_of(data) == starter.data and starter.why_not(data) is None
     build(starter.family, starter.config, card_for(starter.family, starter.config, data), None, settings)
@@ -53,6 +54,25 @@ def test_families_suit_the_data(data: DatasetCard, families: list[str]) -> None:
     chosen, refused = suitable(data)
     assert [starter.family for starter in chosen] == families
     assert not set(refused) & set(families) and all(refused.values())
+
+
+@pytest.mark.parametrize(
+    ("resolution", "of", "family"),
+    [
+        (64, None, "diffusion"),
+        (64, 64, "palette"),
+        (64, 16, "super_resolution"),
+        (128, 32, "super_resolution"),
+    ],
+)
+def test_diffusion_of_large_blocks_of_pixels_predicts_images(
+    resolution: int, of: int | None, family: str
+) -> None:
+    for channels, prediction in ((3, "x_0"), (1, None)):
+        given = sources(of).model_copy(update={"channels": channels}) if of else None
+        data = card(resolution, channels, sources=given)
+        (chosen,) = [starter for starter in suitable(data)[0] if starter.family == family]
+        assert chosen.settings.get("prediction") == prediction
 
 
 def test_grey_images_are_not_augmented_in_colour() -> None:
