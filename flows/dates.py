@@ -64,5 +64,5 @@ def result_of(result: FamilyResult) -> str:
     if (ranking := ranking_value(result.metrics)) is None:
         return f"{result.family} done"
     name, metric = ranking
-    shown = measure(name, metric)
-    return f"{result.family} {shown.label} {shown.show(metric.value)}"
+    definition = measure(name, metric)
+    return f"{result.family} {definition.label} {definition.show(metric.value)}"

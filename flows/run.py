@@ -415,8 +415,8 @@ def of_sampling(spec: Spec, changes: Sequence[str]) -> str:
     """Return why a training runs although only settings of sampling changed; empty if others did."""
     if spec.stage != "train" or spec.family is None:
         return ""
-    known = hyperparameters(spec.family)
+    searchable = hyperparameters(spec.family)
     names = {change.partition(":")[0].removeprefix("settings.") for change in changes}
-    if not all(name in known and known[name].sampling for name in names):
+    if not all(name in searchable and searchable[name].sampling for name in names):
         return ""
     return ", by which it draws its snapshots; `atelier sample` and sweeps try it on the trained model"

@@ -101,8 +101,8 @@ def best(run: RunSummary) -> str | None:
         if metric := result.metrics.get(name):
             unlike = " (not near real images)" if unlike_real(result) else ""
             note = f" ({metric.note})" if metric.note else ""
-            shown = measure(name, metric)
-            text = f"{result.family} {shown.label} {shown.show(metric.value)}{note}{unlike}"
+            definition = measure(name, metric)
+            text = f"{result.family} {definition.label} {definition.show(metric.value)}{note}{unlike}"
             ranked.append((unlike, metric.value, text))
     return min(ranked)[-1] if ranked else None
 

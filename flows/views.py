@@ -111,16 +111,24 @@ def plan_rows(
         because = "runs: the data is not prepared yet"
         return [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
     anomaly_models.check(plan)
-    estimates, working, rows = Estimates(plan, store), under_way(store), list[Mapping[str, Any]]()
-    for _, spec in planned(plan).values():
-        forced = spec.stage in force
-        because = explain(store, spec, forced=forced, smoke=experiment.smoke)
-        if because.startswith("runs") and not forced and (run_id := working.get(spec.key)):
-            because = f"runs: run {run_id} is at it, and a run that begins now waits for its result"
-        seconds = estimates.seconds(spec)
-        row = {"stage": spec.title, "key": spec.key, "because": because, "seconds": seconds}
-        rows.append({**row, "after": after(spec)})
-    return rows
+    estimates, specs = Estimates(plan, store), [spec for _, spec in planned(plan).values()]
+    reasons = {
+        spec.key: explain(store, spec, forced=spec.stage in force, smoke=experiment.smoke) for spec in specs
+    }
+    runs = {spec.key for spec in specs if reasons[spec.key].startswith("runs") and spec.stage not in force}
+    for key, run_id in (under_way(store) if runs else {}).items():
+        if key in runs:
+            reasons[key] = f"runs: run {run_id} is at it, and a run that begins now waits for its result"
+    return [
+        {
+            "stage": spec.title,
+            "key": spec.key,
+            "because": reasons[spec.key],
+            "seconds": estimates.seconds(spec),
+            "after": after(spec),
+        }
+        for spec in specs
+    ]
 
 
 def under_way(store: Store) -> dict[str, str]:

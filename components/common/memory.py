@@ -45,11 +45,11 @@ class Newest(Generic[T]):
     """Keeps what was made last, for jobs that follow each other in a worker and need the same."""
 
     def __init__(self) -> None:
-        self.kept: tuple[str, T] | None = None
+        self.entry: tuple[str, T] | None = None
 
     def get(self, key: str, make: Callable[[], T]) -> T:
         """Return what was made for this key; make it if that was for another."""
-        if self.kept is None or self.kept[0] != key:
-            self.kept = None  # before another takes memory
-            self.kept = key, make()
-        return self.kept[1]
+        if self.entry is None or self.entry[0] != key:
+            self.entry = None  # before another takes memory
+            self.entry = key, make()
+        return self.entry[1]

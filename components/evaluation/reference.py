@@ -126,6 +126,13 @@ class Reference:
             self.computed.write_json(f"{name}.json", RealBaselines(values=values).to_json())
         return values
 
+    def accuracy(self, split: str) -> float | None:
+        """Return the share of a split's images whose class the extractor recognises; None without classes."""
+        sample = self.splits[split]
+        if self.extractor.classes != "own" or sample.labels is None:
+            return None
+        return correct_labels(self.extractor, sample) / len(sample)
+
     @property
     def closest(self) -> float:
         """The distance to the nearest training image up to which a sample counts as memorised."""
@@ -263,9 +270,8 @@ def real_baselines(ref: Reference, split: str, n: int) -> dict[str, float]:
         return values
     classes = by_class(ref.extractor, real, fake)
     values |= {name: class_means(list(of_classes.values())).value for name, of_classes in classes.items()}
-    if ref.extractor.classes == "own":
-        sample = ref.splits[split]
-        values["conditional_accuracy"] = correct_labels(ref.extractor, sample) / len(sample)
+    if (accuracy := ref.accuracy(split)) is not None:
+        values["conditional_accuracy"] = accuracy
     return values
 
 

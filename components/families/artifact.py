@@ -98,10 +98,8 @@ def load_model(
     try:
         model = ModelConfig.model_validate(content)
         model.config = _with(model.family, model.config, changes or {})
-        with (
-            torch.device("meta"),
-            _Undrawn(),
-        ):  # takes no memory, of which a config.json may ask for any amount
+        # It takes no memory, of which a config.json may ask for any amount.
+        with torch.device("meta"), _Undrawn():
             _check_size(path, rebuilt(model), shapes)
         family = rebuilt(model)
     except (KeyError, TypeError, RuntimeError, MemoryError, OverflowError, ValidationError) as error:
@@ -124,10 +122,10 @@ class _Undrawn(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = kwargs or {}
+        named = kwargs or {}
         if func in DRAWS:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _read(path: str) -> tuple[Any, Mapping[str, Shape]]:

@@ -151,9 +151,7 @@ class Evaluation(Record):
     """The evaluation of a family: `evaluated` in the result of its stage."""
 
     metrics: Metrics = {}
-    judge_accuracy: Number = (
-        None  # share of real images whose class the extractor recognises, if it has classes
-    )
+    judge_accuracy: Number = None  # share of real images whose class the extractor recognises
     samples_per_second: Number = None
     kept: str = "last"  # the checkpoint that the metrics are of
     selected_by: Selection | None = None

@@ -188,7 +188,7 @@ def test_variants_share_a_model_and_change_it_for_themselves(
     monkeypatch.setattr(ablation, "open_model", open_model)
     study(store, plan(store))
     assert open_model.call_count == 2, "once for the variants, and once for the trajectories"
-    assert newest.kept and newest.kept[1][0].config == ToyConfig(), "no change stays with the model"
+    assert newest.entry and newest.entry[1][0].config == ToyConfig(), "no change stays with the model"
 
 
 def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:

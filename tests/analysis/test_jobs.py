@@ -186,6 +186,6 @@ def test_views_of_a_model_share_its_codes(store: Store, monkeypatch: pytest.Monk
     first = order(store, trained, "map")
     for job in (first, replace(first, view="compression")):
         make_view(job)
-    assert open_subject.call_count == 1 and newest.kept and "codes" in vars(newest.kept[1])
+    assert open_subject.call_count == 1 and newest.entry and "codes" in vars(newest.entry[1])
     make_view(replace(first, view="denoising", seed=1))
     assert open_subject.call_count == 2
