@@ -47,7 +47,8 @@ def test_what_is_imported_is_set_aside_once() -> None:
         aside = gc.get_freeze_count()
         later = [[] for _ in range(1000)]  # what a job makes is collected as ever
         set_imports_aside()
-        assert later and 1000 < aside == gc.get_freeze_count()
+        # Other threads may free what was set aside, so the count may fall.
+        assert 1000 < aside and gc.get_freeze_count() < aside + len(later)
     finally:
         gc.unfreeze()
 
