@@ -16,6 +16,9 @@ from components.metrics.intervals import share
 PERFECT = 1e-10  # mean squared error below which PSNR stays at 100 dB
 NEAR = 32  # stored neighbours per row, enough to include the k-th without any group of the jackknife
 K_PRECISION, K_DENSITY = 3, 5  # k of the balls, as in the papers
+MAX_POINTS = (
+    50_000  # of either side, as in Kynkaanniemi et al. 2019, Sec. 3: the time grows with their square
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ def manifold(real: np.ndarray, fake: np.ndarray) -> dict[str, Estimate]:
     the jackknife; those of shares are at least Wilson's, since replicates may all be 0 or 1 by chance.
 
     Args:
-        real: Features of real images, N > 5.
-        fake: Features of generated images, M > 5.
+        real: Features of real images, N > 5; only the first 50,000 are used.
+        fake: Features of generated images, M > 5; only the first 50,000 are used.
     """
+    real, fake = real[:MAX_POINTS], fake[:MAX_POINTS]
     space = _space(real, fake)
     near_real, near_fake = _neighbours(real, space), _neighbours(fake, space)
     radii_precision, radii_density = (_radii(near_real, k, space) for k in (K_PRECISION, K_DENSITY))

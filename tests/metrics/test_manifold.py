@@ -81,6 +81,12 @@ def test_manifold_has_no_interval_of_few_rows(random):
     assert list(found) == ["precision", "recall", "density", "coverage"]
 
 
+def test_no_more_than_the_papers_number_of_points_is_compared(random, monkeypatch):
+    x, y = random.normal(size=(130, 4)), random.normal(size=(90, 4))
+    monkeypatch.setattr("components.metrics.manifold.MAX_POINTS", 80)
+    assert manifold(x, y) == manifold(x[:80], y[:80]) != manifold(x[:79], y[:79])
+
+
 @pytest.mark.parametrize("copy", [False, True])
 def test_identical_sets_agree_entirely(random, copy):
     """Each ball holds itself and its five neighbours: the last is on its edge, and must not fall off."""
