@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,7 +30,6 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.retention.survey import Survey
 
-RUNS = re.compile(r"runs? ([^\s,]+(?:, [^\s,]+)*?)(?:, unfinished.*)?")  # that refer to an output
 REASONS = 5  # for which outputs stay, that are summed up
 
 
@@ -89,18 +87,19 @@ def gc(
 
 def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
     """Return what stays by reason, the largest first, with the option that would free it."""
+    from components.retention.references import registered
+    from components.retention.survey import NAMED, new
+
     totals: Counter[str] = Counter()
     for item in surveyed.staying:
         totals[item.why] += item.bytes
-    from components.retention.references import registered
-    from components.retention.survey import new
+    runs = {item.why: item.runs for item in surveyed.staying if len(item.runs) <= NAMED}
 
     options = {new(days): "--days 0 frees it"}
     lines = []
     listed = REASONS + (len(totals) == REASONS + 1)  # rather than "1 other reason"
     for why, taken in totals.most_common(listed):
-        if match := RUNS.fullmatch(why):
-            ids = match[1].split(", ")
+        if ids := runs.get(why):
             named = [reason for run_id in ids for reason in registered(store, run_id)]
             asked = " ".join(f"--run {run_id}" for run_id in ids)
             freed = f"{asked} frees what nothing else refers to"

@@ -43,7 +43,9 @@ def test_all_runs_that_refer_to_a_result_are_named_if_they_are_few(store: Store)
         recorded(store, f"r{number}", shared)
     assert reasons(survey.survey(store, days=0)) == {shared.uri: "runs r1, r2, r3"}
     recorded(store, "r4", shared)
-    assert reasons(survey.survey(store, days=0)) == {shared.uri: "4 runs, the last r4"}
+    surveyed = survey.survey(store, days=0)
+    assert reasons(surveyed) == {shared.uri: "4 runs, the last r4"}
+    assert surveyed.staying[-1].runs == ["r1", "r2", "r3", "r4"]
 
 
 def test_champions_pins_reviews_and_results_keep_what_they_name(store: Store) -> None:
