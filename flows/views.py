@@ -19,6 +19,7 @@ from components.config.experiment import Experiment
 from components.data.versioning import pins
 from components.families.tasks import TASKS
 from components.pipeline import anomaly_models, proportion
+from components.pipeline.check import advice
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
 from components.pipeline.plan import Plan
@@ -97,7 +98,7 @@ def show_plan(
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
         space = disk(estimates.bytes(specs), partial=bool(expected.unknown))
-        for sentence in [*space, *proportion.of_run(plan, stages)]:
+        for sentence in [*space, *proportion.of_run(plan, stages), *advice(plan, store)]:
             print(sentence)
 
 

@@ -25,10 +25,10 @@ from models.diffusion_config import DiffusionConfig
 from models.family import Batch, DataSpec, Family, Noise, Phase, Study, Terms
 from models.parts import processes, samplers
 from models.parts.conditions import Condition, condition_of
-from models.parts.dit import DiT
+from models.parts.dit import DiT, patch_side
 from models.parts.layers import adam, to_image
 from models.parts.processes import Level
-from models.parts.unet import UNet
+from models.parts.unet import UNet, space_to_depth
 
 BUCKETS = 8  # of noise levels, for which the loss is logged separately
 
@@ -179,6 +179,13 @@ class Generator(family.Generator):
         )
 
 
+def block_side(config: DiffusionConfig, resolution: int) -> int:
+    """Return the side of the blocks of pixels that the network reads."""
+    if config.network == "dit":
+        return config.patch or patch_side(resolution)
+    return config.space_to_depth or space_to_depth(resolution)
+
+
 def restricted(card: DataSpec, kinds: frozenset[str]) -> DataSpec:
     """Return the card without the classes or captions that the network does not use."""
     classes = card.num_classes if "label" in kinds else 0
@@ -219,6 +226,22 @@ class Diffusion(Family):
         automatic = {"label"} if card.num_classes else set()
         kinds = {"auto": automatic, "none": set(), "class": {"label"}, "text": {"text"}}
         return frozenset(kinds[config.condition])
+
+    @classmethod
+    def advice(cls, config: DiffusionConfig, card: DataSpec) -> str | None:
+        """Advise against noise as the target of a network with fewer channels than a block has values.
+
+        Such a network cannot represent noise, which fills all dimensions of a block, but images, which do
+        not. Li & He 2025, https://arxiv.org/abs/2511.13720.
+        """
+        values = card.channels * block_side(config, card.resolution) ** 2
+        if config.prediction == "x_0" or values <= config.width:
+            return None
+        return (
+            f"prediction={config.prediction} contains noise, which {config.width} channels (width) cannot "
+            f"represent for blocks of {values} values, so samples will be noisy; set prediction: x_0 and "
+            f"weighting: edm, or a width of at least {values}"
+        )
 
     @classmethod
     def studies(cls, config: DiffusionConfig, card: DataSpec) -> Sequence[Study]:

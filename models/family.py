@@ -332,6 +332,11 @@ class Family(nn.Module):
         return None
 
     @classmethod
+    def advice(cls, config: Any, card: DataSpec) -> str | None:
+        """Return a sentence on settings that are valid but do not suit the data; None: they do."""
+        return None
+
+    @classmethod
     def for_batch(cls, config: Any, card: DataSpec, batch: int) -> Any:
         """Return the settings with those filled in that depend on the images per step, of all workers.
 

@@ -82,6 +82,11 @@ class LatentDiffusion(Diffusion):
 
     generator: Generator
 
+    @classmethod
+    def advice(cls, config: DiffusionConfig, card: DataSpec) -> str | None:
+        """Nothing: the network reads blocks of latents, not of pixels."""
+        return None
+
     def build_generator(self) -> Generator:
         """Return a new generator with the upstream autoencoder."""
         autoencoder = self.given["autoencoder"]

@@ -64,6 +64,13 @@ def conditions(name: str, config: Mapping[str, Any], card: DataSpec) -> frozense
     return family.conditions(family.Config(**config_of(name, config)), card)
 
 
+def advice_on(name: str, config: Mapping[str, Any], card: DataSpec) -> str | None:
+    """Return a sentence on settings of a family that do not suit the data; None: they do."""
+    family = FAMILIES[name]
+    sentence = family.advice(family.Config(**config_of(name, config)), card)
+    return f"families.{name}: {sentence}" if sentence else None
+
+
 def uses_sources(name: str) -> bool:
     """Whether a family makes its images from the sources of the data, where there are any."""
     return "source" in FAMILIES[name].needs | FAMILIES[name].takes

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from components.common.errors import InputError
 from components.common.plain_yaml import read_yaml
 from components.data.card import DatasetCard
-from components.families.catalogue import build, card_for
+from components.families.catalogue import advice_on, build, card_for
 
 FEWEST_STEPS = 300  # of a training that may show something
 
@@ -29,6 +29,7 @@ class Starter(BaseModel):
     because: str
     recognisable_steps: int = 0  # fewer draw pictures in which nothing can be recognised; 0: not measured
     settings: dict[str, Any]
+    otherwise: dict[str, Any] = {}  # added where the family advises against `settings` for the data
 
     @property
     def least_steps(self) -> int:
@@ -52,6 +53,12 @@ class Starter(BaseModel):
         except InputError as error:
             return str(error)
         return None
+
+    def for_data(self, data: DatasetCard) -> Starter:
+        """Return it with the settings for a data set."""
+        if not advice_on(self.family, self.config, card_for(self.family, self.config, data)):
+            return self
+        return self.model_copy(update={"settings": {**self.otherwise, **self.settings}})
 
 
 def starters() -> list[Starter]:
@@ -79,5 +86,5 @@ def suitable(data: DatasetCard) -> tuple[list[Starter], dict[str, str]]:
         if reason := starter.why_not(data):
             refused[starter.family] = reason
         else:
-            chosen[starter.family] = starter
+            chosen[starter.family] = starter.for_data(data)
     return list(chosen.values()), {name: why for name, why in refused.items() if name not in chosen}

@@ -8,7 +8,7 @@ import pytest
 
 from components.config.train import Train
 from components.data.card import SPLITS, DatasetCard, Sources
-from components.families.catalogue import build, card_for
+from components.families.catalogue import advice_on, build, card_for
 from components.families.starters import kind_of, starters, suitable
 from models.registry import FAMILIES
 
@@ -57,31 +57,29 @@ def test_families_suit_the_data(data: DatasetCard, families: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resolution", "of", "family"),
+    ("channels", "resolution", "of", "family", "prediction"),
     [
-        (64, None, "diffusion"),
-        (64, 64, "palette"),
-        (64, 16, "super_resolution"),
-        (128, 32, "super_resolution"),
+        (3, 64, None, "diffusion", "x_0"),
+        (3, 32, None, "diffusion", None),
+        (1, 64, None, "diffusion", None),
+        (3, 64, 64, "palette", "x_0"),
+        (3, 40, 40, "palette", "x_0"),  # blocks of 4 x 4 here too
+        (1, 64, 64, "palette", None),
+        (3, 64, 16, "super_resolution", "x_0"),
+        (1, 128, 32, "super_resolution", "x_0"),
     ],
 )
 def test_diffusion_of_large_blocks_of_pixels_predicts_images(
-    resolution: int, of: int | None, family: str
+    channels: int, resolution: int, of: int | None, family: str, prediction: str | None
 ) -> None:
-    for channels, prediction in ((3, "x_0"), (1, None)):
-        given = sources(of).model_copy(update={"channels": channels}) if of else None
-        data = card(resolution, channels, sources=given)
-        (chosen,) = [starter for starter in suitable(data)[0] if starter.family == family]
-        assert chosen.settings.get("prediction") == prediction
+    given = sources(of).model_copy(update={"channels": channels}) if of else None
+    data = card(resolution, channels, sources=given)
+    (chosen,) = [starter for starter in suitable(data)[0] if starter.family == family]
+    assert chosen.settings.get("prediction") == prediction
+    assert not advice_on(family, chosen.config, card_for(family, chosen.config, data))
 
 
 def test_grey_images_are_not_augmented_in_colour() -> None:
     for channels, augment in ((1, ["translation"]), (3, ["colour", "translation"])):
         (gan,) = [s for s in suitable(card(channels=channels))[0] if "augment" in s.settings]
         assert gan.settings["augment"] == augment
-
-
-def test_large_colour_pictures_are_predicted_and_not_their_noise() -> None:
-    for channels, resolution, prediction in ((3, 64, "x_0"), (3, 32, None), (1, 64, None)):
-        first = suitable(card(resolution, channels))[0][0]
-        assert first.family == "diffusion" and first.settings.get("prediction") == prediction

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import Diffusion, by_noise
+from models.diffusion import Diffusion, block_side, by_noise
 from models.diffusion_config import DiffusionConfig
 from models.family import Batch, DataSpec, Noise
 from models.parts import processes
@@ -45,6 +45,39 @@ def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
 def level(t: float, n: int) -> Level:
     parts = (torch.tensor(v).expand(n)[:, None, None, None] for v in (t, 1 - t, t))
     return Level(*parts)
+
+
+COLOUR = DataSpec(3, 64)
+
+
+@pytest.mark.parametrize(
+    ("card", "changes", "values"),
+    [
+        (COLOUR, {}, 48),  # blocks of 4 x 4
+        (COLOUR, {"noise_schedule": "edm", "prediction": "edm"}, 48),
+        (COLOUR, {"network": "dit", "width": 32}, 48),
+        (COLOUR, {"space_to_depth": 8, "width": 128}, 192),
+        (COLOUR, {"width": 48}, None),
+        (COLOUR, {"space_to_depth": 2}, None),
+        (COLOUR, {"prediction": "x_0", "weighting": "edm"}, None),
+        (DataSpec(3, 32), {}, None),
+        (DataSpec(1, 64), {}, None),
+    ],
+)
+def test_noise_of_more_values_than_channels_is_advised_against(
+    card: DataSpec, changes: dict[str, object], values: int | None
+) -> None:
+    config = DiffusionConfig(**{"width": 32, **changes})  # type: ignore[arg-type]
+    advice = Diffusion.advice(config, card)
+    assert (advice or "").endswith(f"or a width of at least {values}") if values else advice is None
+
+
+def test_a_network_of_the_width_that_is_advised_reads_such_blocks() -> None:
+    """The advice counts the values of a block as the network does."""
+    for changes in ({"width": 32}, {"network": "dit", "width": 32}, {"space_to_depth": 8, "width": 128}):
+        config = DiffusionConfig(**changes)  # type: ignore[arg-type]
+        shapes = {tuple(p.shape[:2]) for p in Diffusion(config, COLOUR).parameters() if p.ndim > 1}
+        assert (config.width, 3 * block_side(config, 64) ** 2) in shapes
 
 
 COMBINATIONS: list[dict[str, object]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import save
@@ -14,7 +15,8 @@ from components.config.train import Initial
 from components.data.text import encoder
 from components.families.catalogue import build
 from components.pipeline import publish, train
-from components.pipeline.check import check
+from components.pipeline.check import advice, check
+from components.pipeline.plan import Plan
 from components.publishing import formats
 from components.registry.models import identified
 from components.stages import cache
@@ -95,3 +97,17 @@ def test_formats_are_part_of_a_publication(store: Store) -> None:
     asked = made.experiment.model_copy(update={"publish": Publish(formats=("onnx",))})
     keys = [publish.spec(each, {}, {}).key for each in (made, replace(made, experiment=asked))]
     assert keys[0] != keys[1]
+
+
+def test_settings_that_do_not_suit_the_data_are_advised_against_until_they_are_trained(store: Store) -> None:
+    card = CARD.model_copy(update={"channels": 3, "resolution": 64})
+
+    def planned(settings: dict[str, Any], **train: Any) -> Plan:
+        made = plan(store, {"diffusion": settings, "vae": {}}, **train)
+        return Plan.of(made.experiment, "0123.dir", card, store)
+
+    (sentence,) = advice(planned({}), store)
+    assert sentence.startswith("families.diffusion: prediction=velocity contains noise, which 32 channels")
+    assert advice(planned({"prediction": "x_0"}), store) == advice(planned({}, smoke=True), store) == []
+    cache.run(store, train.spec(planned({}), "diffusion"), lambda attempt, number: {}, run_id="r1")
+    assert advice(planned({}), store) == []
