@@ -68,7 +68,7 @@ layers: setup-dev
 	$(BIN)/lint-imports
 
 types: setup-dev
-	$(BIN)/mypy models components flows atelier
+	$(BIN)/mypy models components flows atelier benchmarks
 
 # Versions stay as they are unless pyproject.toml forbids them; `make lock LOCK=--upgrade` takes the newest.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header $(LOCK)

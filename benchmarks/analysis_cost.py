@@ -125,20 +125,24 @@ def stages(args: argparse.Namespace) -> None:
     from components.analysis import views  # noqa: F401
     from components.cluster import ray_cluster
     from components.pipeline.graph import family_stages, of_scope
+    from components.pipeline.stage import Stage
     from components.stages.cache import Done
     from components.store import open_store
-    from components.training import job, ray_train
+    from components.training import job as training_job
+    from components.training import ray_train
     from flows import setup
 
     torch.set_num_threads(1)
     ray_cluster.each = in_this_process
-    ray_train.fit = lambda request, name: job.fit(request)
+    ray_train.fit = lambda job, name: training_job.fit(job)
     experiment, results = setup.experiment(config_of(args), [], smoke=True), dict[str, Done]()
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder, args.home)
         plan = setup.plan_of(experiment, store)
         assert plan, f"there is no data set {args.data} in {args.home}"
-        steps = [(stage, None) for stage in of_scope("data") if stage.applies(plan)]
+        steps: list[tuple[Stage, str | None]] = [
+            (stage, None) for stage in of_scope("data") if stage.applies(plan)
+        ]
         steps += [(stage, f) for f in plan.experiment.families for stage in family_stages(plan, f)]
         for stage, family in steps:
             name, began = "/".join(filter(None, (stage.name, family))), time.process_time()
@@ -154,7 +158,7 @@ def in_this_process(
     """Do as `ray_cluster.each`, without Ray."""
     if isinstance(job, str):
         module, _, name = job.partition(":")
-        job = getattr(importlib.import_module(module), name)
+        return in_this_process(getattr(importlib.import_module(module), name), arguments)
     return [job(*each) for each in arguments]
 
 

@@ -82,7 +82,7 @@ def splits(args: argparse.Namespace) -> Splits:
     }
 
 
-def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:
+def settings_of(args: argparse.Namespace, family: str) -> tuple[Mapping[str, Any], Train]:
     """A family's own settings and those of its training."""
     own, chosen = read_settings(args.config, family)
     changes = dict(change.split("=", 1) for change in args.set)
@@ -90,7 +90,7 @@ def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], 
     of_training = {name: value for name, value in asked.items() if name in Train.model_fields}
     of_family = {name: value for name, value in asked.items() if name not in Train.model_fields}
     settings = chosen.model_dump() | {"torch_threads": args.threads} | of_training
-    return catalogue.config_of(family, own | of_family), Train(**settings)
+    return catalogue.config_of(family, {**own, **of_family}), Train(**settings)
 
 
 def fitted(family: str, own: Mapping[str, Any], chosen: Train, split: Split) -> tuple[Generator, float]:
@@ -149,7 +149,7 @@ def nats(args: argparse.Namespace) -> str:
 def likelihood(args: argparse.Namespace, found: Splits, way: str) -> tuple[list[str], str]:
     """The line of a VAE trained on images made binary this way, and what its training was."""
     own, chosen = settings_of(args, "vae")
-    own |= {"binarise": way}
+    own = {**own, "binarise": way}
     generator, seconds = fitted("vae", own, chosen, found["train"])
     seen = Subject(generator, CARD, found)
     weights = log_weights(seen, args.draws)
@@ -217,7 +217,7 @@ def dense(args: argparse.Namespace) -> tuple[dict[str, Any], Train, Split]:
     own, chosen = settings_of(args, "autoencoder")
     steps = args.epochs * -(-len(split) // args.batch)
     return (
-        own | {"activation": "relu", "shift": 0},
+        {**own, "activation": "relu", "shift": 0},
         chosen.model_copy(update={"batch": args.batch, "steps": steps, "schedule": "constant"}),
         split,
     )
@@ -234,7 +234,7 @@ def by_us(args: argparse.Namespace) -> float:
 def by_hand(args: argparse.Namespace) -> float:
     """Forward, backward and AdamW by themselves, in malloc's own settings."""
     own, chosen, split = dense(args)
-    model = catalogue.build("autoencoder", own, CARD).generator
+    model: Any = catalogue.build("autoencoder", own, CARD).generator
     optimizer = torch.optim.AdamW(model.parameters(), lr=own["lr"], fused=True)
     images = to_float(split.images[:])
     low = torch.autocast("cpu", torch.bfloat16, enabled=chosen.precision == "bfloat16")
@@ -260,7 +260,7 @@ def by_pythae(args: argparse.Namespace) -> float:
         raise InputError(f"pythae is not installed ({error}); see the head of this file") from None
     logging.disable(logging.INFO)
     own, chosen, split = dense(args)
-    inner = catalogue.build("autoencoder", own, CARD).generator
+    inner: Any = catalogue.build("autoencoder", own, CARD).generator
 
     class Encoder(BaseEncoder):
         def __init__(self) -> None:

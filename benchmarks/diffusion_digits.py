@@ -91,7 +91,7 @@ LABELS = [str(digit) for digit in range(CLASSES)]
 # Training, as a stage.
 
 
-def settings_of(path: Path, family: str = FAMILY) -> tuple[dict[str, Any], Train]:
+def settings_of(path: Path, family: str = FAMILY) -> tuple[Mapping[str, Any], Train]:
     """The block of a config: the family's settings, and its training's with nothing left to choose."""
     experiment = load(path)
     if family not in experiment.families:
@@ -104,7 +104,7 @@ def settings_of(path: Path, family: str = FAMILY) -> tuple[dict[str, Any], Train
 
 def trained(
     store: Store,
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     chosen: Train,
     minutes: float,
     threads: int,
@@ -127,7 +127,7 @@ def trained(
 
 
 def fitted(
-    attempt: Store, split: Split, config: dict[str, Any], chosen: Train, minutes: float
+    attempt: Store, split: Split, config: Mapping[str, Any], chosen: Train, minutes: float
 ) -> dict[str, Any]:
     """Train by the clock and leave a model folder."""
 
@@ -138,7 +138,7 @@ def fitted(
     print(f"training for {steps} steps...", flush=True)
     made = make(steps)
     done, seconds = clocked(made, steps, 60 * minutes)
-    job = request.TrainRequest(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
+    job = request.TrainRequest(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt)
     artifact.save_model(attempt, "model", job.family, job.config, made.trainer.calibrated(), CARD, LABELS)
     return {"planned": steps, "steps": done, "images": done * made.batch, "train_seconds": seconds}
 
@@ -288,7 +288,8 @@ def percent(estimate: Estimate) -> str:
 def report(args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, told: str) -> str:
     """Draw and judge at each strength of guidance, and real digits beside."""
     found = judged(generator, card, sorted({1.0, *args.guidance}), judges)
-    real, config = judges.real(), generator.config
+    real = judges.real()
+    config: Any = generator.config
     lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in found.items()]
     lines.append(line("real digits", real, real.distances))
     floors = [f"times the baseline, {network}" for network in real.distances]

@@ -331,7 +331,7 @@ def clocked(library: Library, steps: int, seconds: float) -> tuple[int, float]:
     return number, time.perf_counter() - began
 
 
-def raced(attempt: Store, make: Make, minutes: float, n: int) -> dict[str, Any]:
+def raced(attempt: Store, number: int, *, make: Make, minutes: float, n: int) -> dict[str, Any]:
     """Train a library by the clock and keep samples of each of its samplers."""
     steps = planned(make, 60 * minutes)
     library = make(steps)
@@ -567,12 +567,8 @@ def compared(args: argparse.Namespace) -> str:
     done: dict[str, Done] = {}
     for name in chosen:
         print(f"{name}...", flush=True)
-        done[name] = cache.run(
-            store,
-            specs[name],
-            lambda attempt, _, name=name: raced(attempt, make[name], args.minutes, args.samples),
-            run_id="peers",
-        )
+        body = functools.partial(raced, make=make[name], minutes=args.minutes, n=args.samples)
+        done[name] = cache.run(store, specs[name], body, run_id="peers")
     return report(store, done, Judge(extractor(store, "classifier"), data, args.samples), args)
 
 

@@ -72,7 +72,7 @@ def row(name: str, args: argparse.Namespace, judges: Judges) -> list[str]:
     store = open_store(args.store, home())
     data, version = data_version(home(), DATA, None)
     own, chosen = settings_of(home() / CONFIG)
-    config = catalogue.config_of(FAMILY, own | RECIPES[name])
+    config = catalogue.config_of(FAMILY, {**own, **RECIPES[name]})
     done = trained(store, config, chosen, args.minutes, args.threads, data, version)
     made = cache.read(store, done)
     generator, card, _ = artifact.load_model(store.local_copy(f"{done.uri}/model"))

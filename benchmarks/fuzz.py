@@ -233,8 +233,13 @@ def pages(folder: Path) -> Target:
 
 def stages(folder: Path) -> Target:
     """A finished stage: its mark, its result and a file of it."""
-    store, spec = Store(str(folder / "store")), Spec("probe", {"a": 1}, {"b": 2})
-    cache.run(store, spec, lambda attempt, n: attempt.write_json("x.json", {"x": 1}) or {"n": n}, run_id="r")
+    store, spec = Store(str(folder / "store")), Spec("probe", {"a": 1}, {"b": "2"})
+
+    def body(attempt: Store, number: int) -> dict[str, int]:
+        attempt.write_json("x.json", {"x": 1})
+        return {"n": number}
+
+    cache.run(store, spec, body, run_id="r")
     files = [p for p in Path(store.path()).rglob("*.json")] + list(Path(store.path()).rglob("_SUCCESS"))
     names = ("_SUCCESS", "result.json", "x.json", "spec.json")
 

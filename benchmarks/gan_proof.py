@@ -379,8 +379,8 @@ def modes(store: Store, count: int, seeds: int = SEEDS) -> str:
         seconds = [found[name, t, s]["seconds"] for t in TARGETS for s in range(seeds)]
         lines.append([*line, f"{statistics.median(seconds):.0f}"])
     header = ["loss or remedy"]
-    for target, of in (("ring", 8), ("grid", 25)):
-        header += [f"{target}: modes of {of}", "within 3 std", "reverse KL"]
+    for target, modes in (("ring", 8), ("grid", 25)):
+        header += [f"{target}: modes of {modes}", "within 3 std", "reverse KL"]
     return table([*header, "seconds"], lines)
 
 
@@ -435,7 +435,7 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
         for target in TARGETS
         for seed in range(healthy_seeds)
     }
-    specs = {**sick, **{("healthy", *case): s for case, s in well.items()}}
+    specs: dict[tuple[Any, ...], Spec] = {**sick, **{("healthy", *case): s for case, s in well.items()}}
     found = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
     counted = {case for case in sick if case[:2] not in HARMLESS}
     lines, missed, harmed = [], [], []

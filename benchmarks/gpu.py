@@ -58,6 +58,8 @@ from models.registry import FAMILIES
 
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 STEPS, ROUNDS, WARM_UP = 10, 3, 3
+AGREEMENT = ("cpu", "samples", "bfloat16", "resume")
+SPEED = ("size", "images/s", "loop", "feeding", "compiled", "peak", "memory")
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def losses(made: Trainer, data: Data, steps: int = 2) -> dict[str, float]:
     with RandomOnCPU():
         for _ in range(steps):
             made.step(data)
-    return made.logged.reduce(made.group)
+    return made.logged.reduce(made.group, made.weight)
 
 
 def difference(a: Mapping[str, float], b: Mapping[str, float]) -> float:
@@ -328,12 +330,12 @@ def compiled_networks(made: Trainer) -> Iterator[None]:
     networks = [child for child in made.family.children() if any(True for _ in child.parameters())]
     forwards = [network.forward for network in networks]
     for network in networks:
-        network.forward = torch.compile(network.forward)  # type: ignore[method-assign]
+        network.forward = torch.compile(network.forward)
     try:
         yield
     finally:
         for network, forward in zip(networks, forwards, strict=True):
-            network.forward = forward  # type: ignore[method-assign]
+            network.forward = forward
 
 
 def gpu_name(device: torch.device) -> str:
@@ -381,10 +383,8 @@ def main() -> None:
     began = time.monotonic()
     print(f"{gpu_name(device)}, torch {torch.__version__}")
     half, end = began + 30 * args.minutes, began + 60 * args.minutes
-    columns = ("cpu", "samples", "bfloat16", "resume")
-    failed = table("Agreement", columns, names, lambda name: agreement(name, device), half)
-    columns = ("size", "images/s", "loop", "feeding", "compiled", "peak", "memory")
-    failed += table("Speed", columns, names, lambda name: speed(name, device, args.compile), end)
+    failed = table("Agreement", AGREEMENT, names, lambda name: agreement(name, device), half)
+    failed += table("Speed", SPEED, names, lambda name: speed(name, device, args.compile), end)
     sys.exit(bool(failed))
 
 

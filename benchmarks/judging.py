@@ -112,8 +112,10 @@ def random_weights() -> dict[str, Tensor]:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
         elif isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            mean, variance = module.running_mean, module.running_var
+            assert mean is not None and variance is not None
+            mean.normal_(0, 0.1)
+            variance.uniform_(0.5, 1.5)
     return network.state_dict()
 
 

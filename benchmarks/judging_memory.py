@@ -3,7 +3,7 @@
     python benchmarks/judging_memory.py [--images 10000] [--looked 1024] [--threads 1] [--small]
 
 Prints the largest sum of proportional set sizes (PSS) while a folder of images is judged, by the jobs and
-under the Ray of `atelier evaluate`, against as many test images: features, floors, every measure. At stake:
+under the Ray of `atelier evaluate`, against as many test images: features, real baselines, all metrics. At stake:
 2 GB.
 With --looked only so many pass through the network and the other features are made up, since its memory does
 not grow with n. This process imports no more than `atelier evaluate` does; torch is for the workers.
@@ -36,6 +36,8 @@ from components.evaluation.requests import EvaluationPaths
 from components.pipeline.reference import IMAGES_PER_JOB as LOOKED
 from components.store import Store
 
+CLASSIFIER_STEPS = 400  # of a network that data without labels does not need
+
 
 def measure(args: argparse.Namespace) -> None:
     """Peak memory of each step."""
@@ -43,11 +45,11 @@ def measure(args: argparse.Namespace) -> None:
         folder = Path(name)
         sha256 = apart(set_up, folder, args.images, args.small)
         store, card = Store(folder / "store"), DatasetCard.read(folder / "store" / "data")
-        places = EvaluationPaths(store.url, "data", "extractor", "parts", "reference", args.threads)
+        places = EvaluationPaths(store, "data", "extractor", "parts", "reference", args.threads)
         outside = scan_images(folder / "images", card, folder / "scratch")
 
         def step(what: str, job: str, *jobs: tuple[Any, ...]) -> float:
-            module = "external_jobs" if job.endswith("_outside") else "jobs"
+            module = "external_jobs" if "external" in job else "jobs"
             arguments = [(sha256, f"components.evaluation.{module}:{job}", *each) for each in jobs]
             return peak(what, lambda: ray_cluster.each(insisting_on, arguments, cpus=args.threads))
 
@@ -60,11 +62,11 @@ def measure(args: argparse.Namespace) -> None:
         peaks = [step("features of real images", "extract_features", *real)]
         for split, n in card.counts.items():
             apart(invent, store, f"parts/{split}", looked, n)
-        peaks += [step("floors", "reference", (places, "reference", args.images))]
+        peaks += [step("real baselines", "reference", (places, "reference", args.images, CLASSIFIER_STEPS))]
         store.delete("parts")
         peaks += [step("features of the folder", "extract_external_features", *made)]
         apart(invent, store, "parts", looked, args.images)
-        peaks += [step("every measure", "evaluate_external", verdict)]
+        peaks += [step("all metrics", "evaluate_external", verdict)]
         ray_cluster.disconnect()
     print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
 

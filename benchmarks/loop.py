@@ -57,7 +57,7 @@ def main() -> None:
                     settings | {"workers": workers},
                     data="prepared/data",
                     attempt=attempt,
-                    store=store.url,
+                    store=store,
                 )
                 ray_train.fit(job, attempt)
                 rates[name].append(rate(store.child(attempt)))

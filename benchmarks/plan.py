@@ -38,7 +38,7 @@ CASES: dict[str, dict[str, tuple[int, int]]] = {
 def atelier(config: str, steps: dict[str, int], store: str, *arguments: str) -> str:
     """Run a config with these steps and return what the command printed."""
     only = [word for family in steps for word in ("--only", family)]
-    changes = {f"families.{family}.train.steps": count for family, count in steps.items()}
+    changes = {f"families.{family}.train.steps": str(count) for family, count in steps.items()}
     changes |= {"store.url": store}
     sets = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
     command = [".venv/bin/atelier", "run", f"configs/{config}.yaml", *only, *sets, *arguments]

@@ -131,6 +131,7 @@ def one_by_one(store: Store, uploads: list[Upload]) -> None:
 def unread(store: Store, uploads: list[Upload]) -> None:
     """Write each file."""
     for upload in uploads:
+        assert isinstance(upload.source, Path)
         store.upload(upload.source, upload.path)
 
 

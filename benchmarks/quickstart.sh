@@ -6,25 +6,34 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 store="${1:-$(mktemp -d)/store}"
 
-measured() {
-  setsid "$@" & local leader=$! peak=0
-  while kill -0 "$leader" 2>/dev/null; do
+sampled() {  # the largest memory of all processes so far, while process $1 runs, into file $2
+  local peak=0
+  while kill -0 "$1" 2>/dev/null; do
     local sum=0
     for pid in $(ps -e -o pid=,args= | grep -E "atelier|ray|uvicorn" | grep -v -E "grep|quickstart.sh" | awk '{print $1}'); do
       kb=$(awk '/^Pss:/ {print $2}' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
       sum=$((sum + ${kb:-0}))
     done
     [ "$sum" -gt "$peak" ] && peak=$sum
+    echo $((peak / 1024)) >"$2"
     sleep 10  # reading the sizes slows the processes read
   done
+}
+
+measured() {
+  local began peak
+  began=$(date +%s.%N)
+  peak=$(mktemp)
+  setsid "$@" & local leader=$!
+  sampled "$leader" "$peak" & local sampler=$!
   wait "$leader"
-  echo "peak memory: $((peak / 1024)) MB"
+  echo "$round run: $(echo "$(date +%s.%N) - $began" | bc) s"
+  kill "$sampler"
+  echo "peak memory: $(cat "$peak") MB"
 }
 
 for round in first second; do
-  began=$(date +%s.%N)
   measured .venv/bin/atelier run --set "store.url=$store"
-  echo "$round run: $(echo "$(date +%s.%N) - $began" | bc) s"
 done
 .venv/bin/python - "$store" <<'PYTHON'
 import json, pathlib, sys

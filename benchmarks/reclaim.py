@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -69,10 +69,10 @@ class Step:
     pid: int
 
 
-def noting(folder: Path) -> Callable[[dict[str, Any]], None]:
+def noting(folder: Path) -> Callable[[Mapping[str, Any]], None]:
     """Return the function of a worker that also notes each step in a file of this machine."""
 
-    def worker(config: dict[str, Any]) -> None:
+    def worker(config: Mapping[str, Any]) -> None:
         step = Trainer.step
 
         def noted(trainer: Trainer, data: Any) -> None:
@@ -83,7 +83,7 @@ def noting(folder: Path) -> Callable[[dict[str, Any]], None]:
             if (folder / "slow").exists():
                 time.sleep(PACE)
 
-        Trainer.step = noted  # type: ignore[method-assign]
+        Trainer.step = noted  # type: ignore[assignment, method-assign]
         ray_train._worker(config)
 
     return worker
@@ -92,7 +92,7 @@ def noting(folder: Path) -> Callable[[dict[str, Any]], None]:
 def train(store: Store, folder: Path) -> None:
     """Train on the cluster of RAY_ADDRESS."""
     os.environ["ATELIER_LEASE_SECONDS"] = "30"
-    ray_train._worker = noting(folder)
+    ray_train._worker = noting(folder)  # type: ignore[assignment]
     forked.training(store, ELASTIC)
 
 

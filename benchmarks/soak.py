@@ -403,8 +403,8 @@ def main() -> None:
         finally:
             for server in SERVER:
                 s3.discard(server)
-            for server in PREFECT:
-                server.kill()
+            for prefect in PREFECT:
+                prefect.kill()
     text = "\n".join(map(described, outcomes))
     print(text)
     if arguments.out:

@@ -36,8 +36,10 @@ from components.training.trainer import Trainer
 from models.family import Batch, DataSpec
 
 LATENT, LAYERS, WIDEST = 128, 4, 128
-EMPTY = ("fire", "aim", "einops", "kornia", "kornia.filters", "torchvision", "torchvision.transforms")
-EMPTY += ("vector_quantize_pytorch", "stylegan2_pytorch")
+EMPTY = (
+    *("fire", "aim", "einops", "kornia", "kornia.filters", "torchvision", "torchvision.transforms"),
+    *("vector_quantize_pytorch", "stylegan2_pytorch"),
+)
 ATTRIBUTES = {
     "einops": ("rearrange", "repeat"),
     "torchvision": ("transforms",),

@@ -113,6 +113,7 @@ class Replica:
                     losses,
                     device_ids=[group.device] if group.device.type == "cuda" else None,
                     broadcast_buffers=False,
+                    gradient_as_bucket_view=True,  # what is averaged is not copied, and takes no memory twice
                     find_unused_parameters=len(family.phases) > 1,
                 )
 

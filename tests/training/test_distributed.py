@@ -7,6 +7,7 @@ import torch
 
 from components.training.distributed import Buffers, Group
 from models.family import Batch
+from tests import tiny, two_ranks
 from tests.training.test_trainer import TwoNetworks
 
 
@@ -36,3 +37,19 @@ def test_every_shard_is_that_of_one_process_and_no_process_has_two_more(count: i
     shares = [Group(rank, size).shards(count) for rank in range(size)]
     assert sum(shares, []) == list(range(count))
     assert {len(share) for share in shares} <= {count // size, count // size + 1}
+
+
+def averaged(group: Group) -> None:
+    """Make two steps of a GAN on one of two processes; its gradients are where their means were computed."""
+    trainer = tiny.trainer("dcgan", card=tiny.DEEP, group=group)
+    data = tiny.batches("dcgan", trainer)
+    for _ in range(2):
+        trainer.step(data)
+    for phase in trainer.family.phases:
+        gradients = [p.grad for p in phase.parameters if p.grad is not None]
+        buckets = {gradient.untyped_storage().data_ptr() for gradient in gradients}
+        assert len(gradients) == len(phase.parameters) and len(buckets) < len(gradients)
+
+
+def test_gradients_take_no_memory_beside_their_buckets() -> None:
+    two_ranks.on_two_ranks(averaged)
