@@ -3,8 +3,8 @@
     python benchmarks/judging_memory.py [--images 10000] [--looked 1024] [--threads 1] [--small]
 
 Prints the largest sum of proportional set sizes (PSS) while a folder of images is judged, by the jobs and
-under the Ray of `atelier evaluate`, against as many test images: features, real baselines, all metrics. At stake:
-2 GB.
+under the Ray of `atelier evaluate`, against as many test images: features, real baselines, all metrics. At
+stake: 2 GB.
 With --looked only so many pass through the network and the other features are made up, since its memory does
 not grow with n. This process imports no more than `atelier evaluate` does; torch is for the workers.
 Needs pip install --require-hashes -r requirements/peers.txt.

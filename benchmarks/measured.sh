@@ -2,7 +2,8 @@
 # Run the commands of docs/measured.md one after the other, so that its figures are of one sitting.
 #   benchmarks/measured.sh OUT     (a folder: one text file for each command, and the stores of the runs)
 # It takes about an hour and a half on two cores, which must have nothing else to do. Set up before:
-#   make setup; .venv/bin/atelier data prepare mnist5k; .venv/bin/atelier data prepare emoji; .venv/bin/atelier data prepare edges2emoji
+#   make setup
+#   for name in mnist5k emoji edges2emoji; do .venv/bin/atelier data prepare $name; done
 #   .venv/bin/pip install --require-hashes -r requirements/peers.txt
 #   .venv/bin/pip install --no-deps --require-hashes -r requirements/pythae.txt
 set -euo pipefail
