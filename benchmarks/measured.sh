@@ -38,13 +38,15 @@ record autoencoder_speed "$python" benchmarks/autoencoders.py speed --rounds 3
 record preparing "$python" benchmarks/preparing.py
 record plan "$python" benchmarks/plan.py --store "$out/plan"
 
-sources=(pix2pix cyclegan palette inpainting super_resolution rrdb esrgan)
+sources=(pix2pix cyclegan palette)
 latents=(vqvae kl_vae latent_diffusion)
 images=(autoencoder vae gan dcgan wgan wgan_gp sngan cgan r3gan stylegan stylegan2 stylegan3 diffusion)
+larger=(rrdb esrgan super_resolution inpainting)
 cost() { record "$1" "$python" benchmarks/analysis_cost.py "${@:2}"; }
 cost make_colour make "$out/colour" --colour --captions --sources
 cost stages_colour stages "$out/colour" --families "${images[@]}" "${latents[@]}"
 cost stages_sources stages "$out/colour" --families "${sources[@]}"
 cost stages_text stages "$out/colour" --families diffusion latent_diffusion --text
-cost analysis analysis "$out/colour"
+cost make_images make "$out/images" --colour
+cost stages_larger stages "$out/images" --families "${larger[@]}"
 echo "$(date +%T) done: $out"

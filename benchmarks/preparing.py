@@ -28,7 +28,14 @@ def main() -> None:
             for workers in (1, 2):
                 began, home = time.perf_counter(), Path(folder) / f"home{number}-{workers}"
                 with growth.peak_memory() as peak:
-                    add("images", images, home, resolution=growth.RESOLUTION, workers=workers)
+                    add(
+                        "images",
+                        images,
+                        home,
+                        resolution=growth.RESOLUTION,
+                        layout="none",
+                        workers=workers,
+                    )
                 seconds = time.perf_counter() - began
                 print(
                     f"{args.images:,} images, {workers} workers: {seconds:.1f} s, {peak[0] >> 20} MB",
