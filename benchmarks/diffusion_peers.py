@@ -405,7 +405,7 @@ def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
         with TemporaryDirectory() as folder:  # the store may be elsewhere
             described = train_extractor(*splits, Path(folder), kind, JUDGE_STEPS, seed)
             attempt.upload(Path(folder), "extractor")
-        return {kind: described}
+        return {kind: described.to_json()}
 
     done = cache.run(store, made, body, run_id="proof")
     return load_extractor(store.local_copy(f"{done.uri}/extractor"))

@@ -322,7 +322,7 @@ def prepared(store: Store) -> tuple[dict[str, str], float]:
         with TemporaryDirectory() as folder:  # the store may be elsewhere
             made_of = train_extractor(*splits, Path(folder), "classifier")
             attempt.upload(Path(folder), "extractor")
-        return {"classifier": made_of}
+        return {"classifier": made_of.to_json()}
 
     done = cache.run(store, made, body, run_id="proof")
     digits = {"extractor": done.uri, "data": str(data), "key": done.key, "version": version}
