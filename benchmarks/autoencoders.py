@@ -61,7 +61,8 @@ from components.data.local import data_version
 from components.families import catalogue
 from components.metrics.image_pairs import absolute_errors, squared_errors
 from components.metrics.intervals import mean_estimate
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 DATA, CARD = "mnist5k", DataSpec(1, 28, 10)
 SHOWN = (1, 10, 100)  # draws, besides all of them

@@ -77,7 +77,8 @@ from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store, open_store
 from components.training import request
-from models.family import DataSpec, Generator, Study
+from models.data_spec import DataSpec
+from models.family import Generator, Study
 from models.registry import FAMILIES
 
 CLASSES = 10

@@ -71,7 +71,8 @@ from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store, open_store
 from components.training.trainer import Trainer
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 DATA, DIGIT = "mnist5k", DataSpec(channels=1, resolution=28)
 SEED, SAMPLE_SEED = 0, 1

@@ -26,7 +26,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.family import Batch, DataSpec, Family, Generator, Noise, Phase
+from models.data_spec import DataSpec
+from models.family import Batch, Family, Generator, Noise, Phase
 from models.parts.layers import calibrate, has_batch_norm
 from models.registry import FAMILIES
 

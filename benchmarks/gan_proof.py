@@ -54,7 +54,8 @@ from components.training.loop import train
 from components.training.run_log import RunLog
 from components.training.trainer import Trainer
 from models import gan
-from models.family import DataSpec, Family
+from models.data_spec import DataSpec
+from models.family import Family
 
 TARGETS = {"ring": toy_distributions.ring, "grid": toy_distributions.grid}
 DRAWN = {"ring": 2500, "grid": 2500, "stacked": 26_000}  # samples that are judged, as many as in PacGAN

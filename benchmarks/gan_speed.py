@@ -32,7 +32,8 @@ from torch.profiler import ProfilerActivity, profile
 from components.cluster import resources
 from components.config.train import Train
 from components.training.trainer import Trainer
-from models.family import Batch, SourceShape
+from models.data_spec import SourceShape
+from models.family import Batch
 from models.registry import FAMILIES
 
 BATCH, N_CRITIC, PENALTY, L1, CYCLE = 64, 5, 10, 100, 10

@@ -53,7 +53,8 @@ from components.families.catalogue import build, task_of, untrained
 from components.sampling.conditions import FixedConditions
 from components.training.distributed import Group
 from components.training.trainer import Trainer
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from models.registry import FAMILIES
 
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}

@@ -39,7 +39,7 @@ from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics
 from components.common.chunks import CHUNK, ranges
 from components.data.card import DatasetCard
 from components.data.external import read, scan_images
-from components.extractors import inception, load
+from components.extractors import inception, load, pretrained
 from components.metrics import distances
 
 OURS, FIDELITY, PYTORCH_FID, SCIPY = "atelier", "torch-fidelity", "pytorch-fid", "pytorch-fid, scipy"
@@ -128,7 +128,7 @@ def adopt(folder: Path) -> str:
 
 def insisting_on(sha256: str, function: Callable[..., Result], *arguments: Any) -> Result:
     """`function` in a world where these are the weights of 2015: no others are ever called Inception."""
-    with patch.object(inception, "INCEPTION_SHA256", sha256):
+    with patch.object(pretrained, "INCEPTION_SHA256", sha256):
         return function(*arguments)
 
 

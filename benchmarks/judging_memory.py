@@ -81,10 +81,10 @@ def insisting_on(sha256: str, job: str, *arguments: Any) -> Any:
     """A job in a world where these are the weights of 2015: no others are ever called Inception."""
     import importlib
 
-    from components.extractors import inception
+    from components.extractors import pretrained
 
     module, _, function = job.partition(":")
-    inception.INCEPTION_SHA256 = sha256
+    pretrained.INCEPTION_SHA256 = sha256
     return getattr(importlib.import_module(module), function)(*arguments)
 
 

@@ -33,7 +33,8 @@ from torch.optim import Adam
 from components.config.train import Train
 from components.families.catalogue import build
 from components.training.trainer import Trainer
-from models.family import Batch, DataSpec
+from models.data_spec import DataSpec
+from models.family import Batch
 
 LATENT, LAYERS, WIDEST = 128, 4, 128
 EMPTY = (

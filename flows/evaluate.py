@@ -26,9 +26,9 @@ from components.data import local
 from components.data.card import DatasetCard
 from components.data.external import ExternalImages, read, scan_images
 from components.evaluation import comparability
-from components.evaluation.reference import check_count, other_split
+from components.evaluation.comparability import check_count, other_split
 from components.evaluation.requests import EvaluationPaths
-from components.extractors.small import TRAINED
+from components.extractors.kinds import TRAINED
 from components.pipeline import extractor, prepare, reference
 from components.pipeline.expected import Estimates
 from components.pipeline.external import evaluate_external

@@ -19,7 +19,7 @@ from components.config.train import Initial, Train
 from components.data import local
 from components.data.card import DatasetCard
 from components.data.sources.splits import evaluable
-from components.extractors import perceptual
+from components.extractors import perceptual_network
 from components.families.catalogue import config_of
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
@@ -84,7 +84,7 @@ def experiment(
     def initial(setting: Initial) -> Initial:
         return identified(open_store(read.store.url, home()), setting)
 
-    return resolved(read, device, resources.precision("auto", device), perceptual.chosen, initial)
+    return resolved(read, device, resources.precision("auto", device), perceptual_network.chosen, initial)
 
 
 def advice_on_hardware(path: Path, device: str) -> str:

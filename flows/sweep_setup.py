@@ -23,7 +23,8 @@ from components.store import Store, open_store
 from components.tuning import space, suggest
 from components.tuning.space import Hyperparameter
 from components.tuning.sweep import refuse_changed
-from components.tuning.trial import check_metric, train_of
+from components.tuning.trial import check_metric
+from components.tuning.trial_context import train_of
 from flows import setup, tables
 from flows.tables import output, print_table
 

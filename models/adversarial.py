@@ -22,7 +22,8 @@ from torch.optim import Optimizer
 
 from models import remedies
 from models.adversarial_config import AdversarialConfig, FromNoiseConfig
-from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Family, Generator, Phase, Remedy, Terms
+from models.data_spec import DataSpec
+from models.family import DISCRIMINATOR, GENERATOR, Batch, Family, Generator, Phase, Remedy, Terms
 from models.parts.augment import adjusted, augmented
 from models.parts.discriminator import Critic, group_size, normalise_spectrally
 from models.parts.layers import RMSProp, adam

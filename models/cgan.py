@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 
 from models import dcgan, family
 from models.adversarial import Adversarial
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts.discriminator import Discriminator
 from models.search_space import tunable
 

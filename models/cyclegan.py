@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, LossName, PerImageNorm
-from models.family import Batch, DataSpec, Noise, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Noise, Terms
 from models.parts.augment import enlarged_crops
 from models.parts.image_pool import ImagePool
 from models.parts.layers import InstanceNorm, normal_weights, to_image

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from models import family
+from models.data_spec import DataSpec
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, DataSpec, Family, Noise, Phase, Study, Terms
+from models.family import Batch, Family, Noise, Phase, Study, Terms
 from models.parts import processes, samplers
 from models.parts.conditions import Condition, condition_of
 from models.parts.dit import DiT, patch_side

@@ -29,7 +29,8 @@ from torch.nn.functional import interpolate, leaky_relu
 from models import rrdb
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, LossName, Norm
-from models.family import GENERATOR, Batch, DataSpec, Study, Terms
+from models.data_spec import DataSpec
+from models.family import GENERATOR, Batch, Study, Terms
 from models.parts.discriminator import Discriminator, batch_statistics
 from models.parts.layers import halvings
 from models.parts.losses import l1

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import FromNoiseConfig
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import to_image
 from models.search_space import tunable

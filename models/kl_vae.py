@@ -25,7 +25,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family
-from models.family import Batch, Config, DataSpec, Family, Noise, Phase, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Config, Family, Noise, Phase, Terms
 from models.parts.attention import SelfAttention, group_norm, zero
 from models.parts.layers import adam, to_image
 from models.parts.statistics import gathered

@@ -17,9 +17,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from models import diffusion, kl_vae
+from models.data_spec import DataSpec
 from models.diffusion import Diffusion
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, Noise
 from models.kl_vae import sampled
 from models.parts.layers import to_image
 

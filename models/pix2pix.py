@@ -29,7 +29,8 @@ from torch.nn.functional import instance_norm
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, Norm
-from models.family import Batch, DataSpec, Noise, Study, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Noise, Study, Terms
 from models.parts.augment import enlarged_crops
 from models.parts.layers import down, halvings, normal_weights, to_image, up
 from models.parts.losses import l1

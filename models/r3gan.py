@@ -24,8 +24,9 @@ from torch.nn.functional import interpolate
 
 from models import dcgan, family
 from models.adversarial_config import LossName, Norm
+from models.data_spec import DataSpec
 from models.dcgan import DCGANConfig
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import shapes, to_image
 from models.search_space import tunable

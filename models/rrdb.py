@@ -17,7 +17,8 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from models import family
-from models.family import Batch, Config, DataSpec, Family, Noise, Phase, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Config, Family, Noise, Phase, Terms
 from models.parts.layers import adam, to_image
 from models.parts.losses import l1
 from models.parts.resizing import enlarged, reduced

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import Augmentation, FromNoiseConfig
-from models.family import Batch, DataSpec, Noise, Study
+from models.data_spec import DataSpec
+from models.family import Batch, Noise, Study
 from models.parts.discriminator import MinibatchStddev, batch_statistics
 from models.parts.equalised import EqualisedConv, EqualisedLinear
 from models.parts.layers import to_image, widened, without_autocast

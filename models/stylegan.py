@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from models import style_based
-from models.family import Batch, DataSpec, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Terms
 from models.parts.equalised import GAIN, SLOPE, Equalised, EqualisedConv, EqualisedLinear, conv_up
 from models.parts.layers import widened
 from models.parts.modulation import NoiseInput

@@ -26,7 +26,8 @@ from torch.nn.functional import leaky_relu
 from torch.optim import Optimizer
 
 from models import style_based
-from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Motion, Noise, Phase, Terms
+from models.data_spec import DataSpec
+from models.family import DISCRIMINATOR, GENERATOR, Batch, Motion, Noise, Phase, Terms
 from models.parts.equalised import GAIN, SLOPE, EqualisedConv, EqualisedLinear
 from models.parts.fourier import FourierInput
 from models.parts.layers import RMSProp, adam

@@ -27,7 +27,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import stylegan2
-from models.family import GENERATOR, Batch, DataSpec, Motion, Terms
+from models.data_spec import DataSpec
+from models.family import GENERATOR, Batch, Motion, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
 from models.parts.fourier import StyledFourierInput

@@ -14,9 +14,10 @@ from pydantic import Field
 from torch import Tensor
 
 from models import diffusion
+from models.data_spec import DataSpec
 from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, Noise
 from models.parts.conditions import Condition
 from models.parts.resizing import enlarged, reduced
 from models.search_space import tunable

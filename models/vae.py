@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import family
-from models.family import Batch, DataSpec, Family, Noise, Phase, Terms
+from models.data_spec import DataSpec
+from models.family import Batch, Family, Noise, Phase, Terms
 from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image

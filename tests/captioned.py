@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from components.data.card import DatasetCard
 from components.data.text import encoder
-from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
-from models.family import Batch, Config, DataSpec, Family, Generator, Noise, Phase, Terms
+from components.data.text.encoded import EncodedCaptions
+from components.data.text.package import DIM, LONGEST
+from models.data_spec import DataSpec
+from models.family import Batch, Config, Family, Generator, Noise, Phase, Terms
 from models.parts.layers import adam, to_image
 from models.registry import FAMILIES
 

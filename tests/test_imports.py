@@ -49,3 +49,10 @@ def test_flows_do_not_import_ray_before_they_join_a_cluster() -> None:
     flows = [module for module in SOURCES if module.startswith("flows.") and "__main__" not in module]
     code = f"import sys, {', '.join(flows)}; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["evaluate", "setup", "logs", "backfill", "decide", "addition"])
+def test_a_command_that_trains_nothing_imports_no_torch(module: str) -> None:
+    """It takes seconds and half a gigabyte, and jobs have processes of their own."""
+    code = f"import sys, flows.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -21,7 +21,8 @@ from components.common.seeds import derive
 from components.config.train import Train
 from components.data.batches import Batches
 from components.data.dataset import ShardedArray, Split
-from components.data.text.encoded import DIM, SplitCaptions
+from components.data.text.encoded import SplitCaptions
+from components.data.text.package import DIM
 from components.families.catalogue import build, task_of, untrained
 from components.records.health import HealthEvent
 from components.sampling.conditions import FixedConditions
@@ -29,7 +30,8 @@ from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import Batch, DataSpec, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch
 from models.registry import FAMILIES
 from tests import captioned
 

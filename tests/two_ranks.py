@@ -18,7 +18,7 @@ from components.config.train import Train
 from components.training.distributed import Group
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests import tiny
 from tests.s3 import die_with_parent
 

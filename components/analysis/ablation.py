@@ -35,7 +35,8 @@ from components.records.analysis import Sheet
 from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
 from components.sampling.sheets import SHEET_COLUMNS
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 SPLIT = "test"
 FRAMES = 10  # columns of a picture of trajectories

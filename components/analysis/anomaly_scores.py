@@ -34,7 +34,7 @@ from components.families.artifact import load_model
 from components.families.catalogue import conditions
 from components.records.model import ModelConfig, ReconstructionErrors
 from components.sampling.reconstruction_error import contrast, errors_of, roughness
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 ERROR, ROUGH, FLAT = "reconstruction error", "roughness", "lack of contrast"  # why an image is flagged
 FAINT = 1e-4  # the variance of pixels in [0, 1] that counts as none: 2.5 of 255 levels

@@ -19,7 +19,8 @@ from torch.nn.functional import avg_pool2d
 from components.common.atomic import replacing
 from components.common.seeds import derive
 from components.data.dataset import to_float, to_uint8
-from components.extractors.feature_distance import FeatureDistance, NetworkName, feature_distance
+from components.extractors.feature_distance import FeatureDistance, feature_distance
+from components.extractors.perceptual_network import NetworkName
 from components.metrics.image_pairs import psnr_values
 from components.sampling import sheets
 from components.sampling.read_image import exact_image

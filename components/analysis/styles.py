@@ -12,7 +12,8 @@ from components.analysis.path_length import path_length
 from components.analysis.view import Picture, View, table
 from components.common.threads import using_threads
 from components.evaluation.requests import EvaluationPaths
-from components.extractors.feature_distance import FeatureDistance, NetworkName, feature_distance
+from components.extractors.feature_distance import FeatureDistance, feature_distance
+from components.extractors.perceptual_network import NetworkName
 from components.families.artifact import load_model
 from components.metrics.distances import Estimate
 from components.records import analysis

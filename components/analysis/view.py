@@ -19,7 +19,8 @@ from components.metrics.distances import Estimate
 from components.records import analysis
 from components.records.analysis import Cell, Column, Line, Plot, Row, Table
 from components.records.evaluation import Metrics
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 TRAINING, TESTS = 5000, 5  # training images that are used, at most, and how many there are for each other one
 NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact

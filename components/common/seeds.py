@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import torch
-
 
 def derive(*parts: int | str) -> int:
     """Return a 63-bit seed that depends on `parts` only; different parts give unrelated seeds."""
     return int.from_bytes(_hash(repr(parts)), "big") >> 1
-
-
-def seed(value: int, device: torch.device) -> None:
-    """Seed the random generators that a step uses: those of the CPU and of `device`.
-
-    torch.manual_seed seeds every kind of device, and records a stack trace for each kind that is missing.
-    That takes a tenth of the step of a small network.
-    """
-    torch.default_generator.manual_seed(value)
-    if device.type == "cuda":
-        torch.cuda.manual_seed_all(value)
 
 
 def seed_of(seed: int, index: int) -> int:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest, json_sha256
 from components.common.names import displayed
-
-if TYPE_CHECKING:
-    from models.family import DataSpec, SourceShape
-
+from models.data_spec import DataSpec, SourceShape
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,8 +41,6 @@ class Sources(BaseModel):
     @property
     def shape(self) -> SourceShape:
         """What a network must know of a source."""
-        from models.family import SourceShape
-
         return SourceShape(self.channels, self.resolution)
 
 
@@ -93,8 +88,6 @@ class DatasetCard(BaseModel):
     @property
     def card(self) -> DataSpec:
         """What a network must know of the images."""
-        from models.family import DataSpec
-
         source = self.sources.shape if self.sources else None
         return DataSpec(self.channels, self.resolution, self.num_classes, source=source)
 

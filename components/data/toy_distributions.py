@@ -18,7 +18,8 @@ from torch import Tensor
 
 from components.common.seeds import derive
 from components.data.dataset import to_float
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 POINT = DataSpec(channels=2, resolution=1)
 STACKED = DataSpec(channels=3, resolution=28)

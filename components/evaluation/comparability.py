@@ -17,6 +17,8 @@ from components.records.evaluation import MetricResult
 INDEPENDENT = "one independent seed an image, none of them used to select"
 AS_GIVEN = "as given: nothing is known of how the images came about"
 
+MIN_IMAGES = 8  # that can be evaluated
+
 WORDS = {
     "metric": "measure",
     "data_set": "data set",
@@ -34,6 +36,17 @@ WORDS = {
     "seeds": "seeds",
 }
 UNREADABLE = {"data", "extractor_hash"}  # hashes, left out of sentences
+
+
+def check_count(n: int) -> None:
+    """Raise InputError if there are too few images to evaluate."""
+    if n < MIN_IMAGES:
+        raise InputError(f"only {n} images to evaluate; at least {MIN_IMAGES} are needed")
+
+
+def other_split(split: str) -> str:
+    """Return the split whose real images give the baselines of `split`."""
+    return "test" if split == "train" else "train"
 
 
 def key(recipe: Mapping[str, Any]) -> str:

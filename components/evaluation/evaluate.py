@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.evaluation import comparability
+from components.evaluation.comparability import check_count
 from components.evaluation.metric import (
     METRIC_NETWORKS,
     PERFECT_VALUES,
@@ -29,7 +30,6 @@ from components.evaluation.reference import (
     Reference,
     Sample,
     by_class,
-    check_count,
     choose,
     classification_accuracy,
     correct_labels,

@@ -34,8 +34,9 @@ from components.evaluation.requests import EvaluateRequest, EvaluationPaths, Sam
 from components.evaluation.samples import EvaluationInputs, Samples, open_model, sample_for_evaluation
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
-from components.extractors.lpips import SMALLEST, Lpips, lpips_trunk
+from components.extractors.lpips import SMALLEST, Lpips
 from components.extractors.make import make
+from components.extractors.pretrained import lpips_trunk
 from components.families.catalogue import task_of
 from components.families.tasks import Task
 from components.metrics import image_pairs, manifold

@@ -18,9 +18,11 @@ from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import Subset, open_split
 from components.evaluation import comparability
+from components.evaluation.comparability import MIN_IMAGES, other_split
 from components.extractors.extractor import Extractor
+from components.extractors.kinds import LEAST_STEPS
 from components.extractors.load import load_extractor
-from components.extractors.small import LEAST_STEPS, TURNS, accuracy_on, train_classifier
+from components.extractors.small import TURNS, accuracy_on, train_classifier
 from components.metrics.distances import Estimate, frechet_estimate, frechet_unbiased, kid_estimate
 from components.metrics.inception_score import class_means, confident_rate, inception_score
 from components.metrics.intervals import share
@@ -37,7 +39,6 @@ SCHEMA = 2
 
 CHOICE_SEED = 0  # of the choice of real images
 
-MIN_IMAGES = 8  # that can be evaluated
 
 CLASSIFIER_SEED = 0  # of the classification accuracy score
 
@@ -187,11 +188,6 @@ def choose(length: int, n: int) -> np.ndarray:
     return np.random.RandomState(CHOICE_SEED).permutation(length)[:n]  # numpy guarantees this stream
 
 
-def other_split(split: str) -> str:
-    """Return the split whose real images give the baselines of `split`."""
-    return "test" if split == "train" else "train"
-
-
 def describe(
     data: Path,
     folder: Path,
@@ -332,9 +328,3 @@ def classification_accuracy(
         threads=torch.get_num_threads(),
     )
     return share(*accuracy_on(network, open_split(ref.data, split), len(ref.splits[split])))
-
-
-def check_count(n: int) -> None:
-    """Raise InputError if there are too few images to evaluate."""
-    if n < MIN_IMAGES:
-        raise InputError(f"only {n} images to evaluate; at least {MIN_IMAGES} are needed")

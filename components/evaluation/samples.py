@@ -20,7 +20,8 @@ from components.families.tasks import Task
 from components.sampling import generate
 from components.sampling.conditions import conditions_of
 from components.store import Store
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 
 @dataclass(frozen=True)

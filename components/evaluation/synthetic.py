@@ -23,8 +23,9 @@ from components.data.card import DatasetCard
 from components.data.dataset import ShardedArray, Split, Subset, open_split
 from components.data.local import data_version
 from components.data.synthetic import read_synthetic
+from components.extractors.kinds import BATCH
 from components.extractors.preprocess import prepare_own
-from components.extractors.small import BATCH, SmallNetwork, train_classifier
+from components.extractors.small import SmallNetwork, train_classifier
 from components.records.synthetic import Accuracy, OfSize, SyntheticEvaluation
 
 RESAMPLES = 1000

@@ -20,6 +20,7 @@ from components.common.hashing import digest
 from components.common.paths import home
 from components.extractors.extractor import Extractor
 from components.extractors.files import copy_weights, verified, write_config
+from components.extractors.kinds import custom_preparation, custom_recipe, is_file, source_digest, source_of
 from components.extractors.preprocess import prepare_custom
 from components.extractors.small import OWN_FILE
 from components.records.extractor import ExtractorConfig
@@ -63,21 +64,6 @@ def _check_custom_weights(weights: Path, custom: Mapping[str, Any]) -> None:
             f"{weights}: sha256 is {actual}, but evaluate.custom.sha256 is {custom['sha256'][:16]}...; "
             "correct the setting if the file is right"
         )
-
-
-def custom_recipe(custom: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the network, its source and the preparation of images: the identity without the weights."""
-    source = source_digest(custom["network"]) if custom["network"] else None
-    fields = ("network", "torchscript", "dim", "resize", "channels", "mean", "std")
-    return {key: custom[key] for key in fields} | {"source_sha256": source}
-
-
-def custom_preparation(custom: Mapping[str, Any]) -> str:
-    """Describe the preparation of images; the text is part of the extractor's hash."""
-    colours = {1: "grey", 3: "RGB"}[custom["channels"]]
-    mean, std = (" ".join(f"{x:g}" for x in custom[key]) for key in ("mean", "std"))
-    resize = f"{custom['resize']} px bilinear with antialiasing"
-    return f"uint8, {colours}, {resize}, (x / 255 - [{mean}]) / [{std}], float32"
 
 
 def _try(extractor: Extractor, edge: int) -> None:
@@ -156,7 +142,7 @@ def load_class(network: str) -> Callable[[], nn.Module]:
     """Import package.module:Class or path/to/file.py:Class, a path in the project, and return the class."""
     source, _, name = network.rpartition(":")
     try:
-        module = _module_of_file(source_of(network)) if _is_file(source) else importlib.import_module(source)
+        module = _module_of_file(source_of(network)) if is_file(source) else importlib.import_module(source)
     except InputError:
         raise
     except Exception as error:  # the user's code may raise anything
@@ -176,35 +162,6 @@ def _module_of_file(path: Path) -> Any:
         spec.loader.exec_module(module)
         sys.modules[name] = module
     return sys.modules[name]
-
-
-def source_digest(network: str) -> str:
-    """Return the sha256 of the file of a class, without the files that it imports."""
-    return digest(source_of(network), "sha256")
-
-
-def source_of(network: str) -> Path:
-    """Return the file of the class package.module:Class or path/to/file.py:Class."""
-    source = network.rpartition(":")[0]
-    path = home() / source if _is_file(source) else _origin(source)
-    if path is None or not path.is_file():
-        raise InputError(
-            f"evaluate.custom.network={network!r}: no such file or module; expected "
-            "package.module:Class or path/to/file.py:Class"
-        )
-    return path
-
-
-def _is_file(source: str) -> bool:
-    return source.endswith(".py")
-
-
-def _origin(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):  # no such package; an empty name
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
 
 
 def brief(error: Exception) -> str:

@@ -11,21 +11,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from components.common.errors import InputError
-from components.extractors.efficientnet import EFFICIENTNET_SHA256
 from components.extractors.extractor import Extractor
+from components.extractors.kinds import TRAINED
 from components.extractors.load import load_extractor
-from components.extractors.perceptual import SMALLEST, VGG19_SHA256, chosen, load_perceptual, outputs
+from components.extractors.perceptual import load_perceptual, outputs
+from components.extractors.perceptual_network import NetworkName, resolved
 from components.extractors.preprocess import bilinear
-from components.extractors.small import TRAINED, SmallNetwork
-from models.family import DataSpec
-
-NetworkName = Literal["auto", "vgg19", "efficientnet", "extractor", "pixels"]
+from components.extractors.pretrained import EFFICIENTNET_SHA256, VGG19_SHA256
+from components.extractors.small import SmallNetwork
+from models.data_spec import DataSpec
 
 LAYERS = 5  # of networks trained on photographs
 HASHES: dict[str, str] = {"vgg19": VGG19_SHA256, "efficientnet": EFFICIENTNET_SHA256}
@@ -58,47 +56,6 @@ class FeatureDistance:
 def unit(features: Tensor) -> Tensor:
     """Scale the features (N, C, H, W) of each place to unit length."""
     return features * (features.square().sum(1, keepdim=True) + TINY).rsqrt()
-
-
-def resolved(name: NetworkName, card: DataSpec, *, trained: bool) -> NetworkName:
-    """Return the network that `name` means; nothing is downloaded.
-
-    Networks trained on photographs suit images in colour. For grey images `auto` is the network that was
-    trained on the data set itself, if there is one.
-
-    Args:
-        name: of the network. auto: the best there is; extractor: that of the data set.
-        card: the shape of the images.
-        trained: whether there is an extractor that was trained on the data set.
-
-    Raises:
-        InputError: the network is not here, or the images are too small for it.
-    """
-    if name == "extractor" and not trained:
-        raise InputError(
-            "--network extractor: name a run whose extractor was trained on its data (classifier or rotation)"
-        )
-    if name in ("pixels", "extractor"):
-        return name
-    if name == "auto" and trained and card.channels == 1:
-        return "extractor"
-    try:
-        return of_photographs(name, card)
-    except InputError:
-        if name != "auto":
-            raise
-        return "extractor" if trained else "pixels"
-
-
-def of_photographs(name: NetworkName, card: DataSpec) -> NetworkName:
-    """Return the network trained on photographs that `name` means, if the images are large enough for it."""
-    network: NetworkName = "vgg19" if chosen(name) == "vgg19" else "efficientnet"
-    if card.resolution < SMALLEST[network]:
-        raise InputError(
-            f"--network {network} needs images of {SMALLEST[network]} pixels or more; these have "
-            f"{card.resolution}"
-        )
-    return network
 
 
 def feature_distance(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.hashing import digest, json_sha256
-from components.common.paths import home
 from components.records.extractor import ExtractorConfig
 
 
@@ -58,38 +54,3 @@ def verified(weights: Path, sha256: str) -> Path:
     if not weights.is_file() or digest(weights, "sha256") != sha256:
         raise InputError(f"{weights}: missing or changed since it was saved (sha256 in config.json)")
     return weights
-
-
-def torchvision_weights(
-    name: str, sha256: str, *, variable: str, path: str | None = None, purpose: str
-) -> Path | None:
-    """Return a verified file of torchvision's weights, if this machine has it; nothing is downloaded.
-
-    It is `path`, the file that the environment variable names, or the one in torch hub's folder.
-
-    Args:
-        name: Its name in torch hub's folder.
-        sha256: The beginning of its sha256, which torchvision checks too.
-        variable: Name of the environment variable.
-        path: A file chosen by the user.
-        purpose: What needs the file, for errors.
-
-    Raises:
-        InputError: The named file does not exist, or the file has other content.
-    """
-    named = path or os.environ.get(variable)
-    hub = Path(torch.hub.get_dir()) / "checkpoints" / name
-    file = home() / Path(named).expanduser() if named else hub
-    if not file.is_file():
-        if named:
-            raise InputError(f"{file}: no such file; {purpose} needs torchvision's {name}")
-        return None
-    return checked_torchvision(file, name, sha256)
-
-
-def checked_torchvision(file: Path, name: str, sha256: str) -> Path:
-    """Return `file` if its sha256 begins as that of torchvision's weights `name`; else raise InputError."""
-    actual = digest(file, "sha256")
-    if not actual.startswith(sha256):
-        raise InputError(f"{file}: sha256 {actual[:8]}... is not that of torchvision's {name} ({sha256}...)")
-    return file

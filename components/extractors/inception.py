@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import io
-import os
-import shutil
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -14,96 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from components.common.atomic import replacing
-from components.common.errors import InputError
-from components.common.hashing import digest
 from components.common.memory import give_back
-from components.common.paths import home
+from components.extractors import pretrained
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, write_config
-from components.extractors.preprocess import INCEPTION_EDGE, prepare_inception
+from components.extractors.preprocess import prepare_inception
+from components.extractors.pretrained import check_inception, inception_weights
 from components.records.extractor import ExtractorConfig
-from components.store import cache_folder
-
-INCEPTION_NAMES = (  # of the same file, in torch-fidelity and in pytorch-fid
-    "weights-inception-2015-12-05-6726825d.pth",
-    "pt_inception-2015-12-05-6726825d.pth",
-)
-
-INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAMES[0]}"
-
-INCEPTION_VARIABLE = "ATELIER_INCEPTION"
-
-INCEPTION_PREPARATION = (
-    "uint8, grey repeated to RGB, 299 px bilinear as in TensorFlow 1, (x - 128) / 128, float32"
-)
-
-SECONDS = 30  # timeout of the download
 
 
 def adopt_inception(weights: str | Path | None, out: Path) -> ExtractorConfig:
     """Copy the Inception weights into `out`; None: from a cache of this machine, or download them."""
     file = check_inception(inception_weights(weights))
     copy_weights(file, Path(out) / INCEPTION_FILE)
-    return write_config(Path(out), "inception", INCEPTION_SHA256, INCEPTION_PREPARATION, None)
-
-
-def inception_weights(path: str | Path | None) -> Path:
-    """Return the Inception weights, not yet verified: `path`, ATELIER_INCEPTION, a cache, or a download.
-
-    Raises:
-        InputError: The weights are not on this machine, and the download fails.
-    """
-    return find_inception(path) or _download_inception()
-
-
-def find_inception(path: str | Path | None) -> Path | None:
-    """Return `path`, ATELIER_INCEPTION, or the first file of weights in a cache, if there is one."""
-    named = path or os.environ.get(INCEPTION_VARIABLE)
-    if named:
-        return home() / Path(named).expanduser()
-    candidates = (folder / name for folder in _caches() for name in INCEPTION_NAMES)
-    return next((file for file in candidates if file.is_file()), None)
-
-
-def _caches() -> list[Path]:
-    """Return folders that may hold weights: Atelier's, ATELIER_CACHE, torch hub's."""
-    custom = [Path(folder)] if (folder := os.environ.get("ATELIER_CACHE")) else []
-    return [_weights_folder(), *custom, Path(torch.hub.get_dir()) / "checkpoints"]
-
-
-def _weights_folder() -> Path:
-    return cache_folder().parent / "weights"
-
-
-def _download_inception() -> Path:
-    """Download the weights, verify them, and only then move them into Atelier's cache."""
-    target = _weights_folder() / INCEPTION_NAMES[0]
-    try:
-        with replacing(target) as temporary:
-            with (
-                urllib.request.urlopen(INCEPTION_URL, timeout=SECONDS) as response,
-                temporary.open("wb") as file,
-            ):
-                shutil.copyfileobj(response, file)
-            check_inception(temporary)
-    except (OSError, http.client.HTTPException) as error:
-        raise InputError(_not_found(error)) from error
-    except InputError as error:
-        raise InputError(f"{INCEPTION_URL} is not the file of the 2015-12-05 weights: {error}") from error
-    return target
-
-
-def _not_found(error: Exception) -> str:
-    folders = ", ".join(map(str, _caches()))
-    return (
-        f"extractor 'inception' needs the file {INCEPTION_NAMES[0]}; it is not in {folders}, and "
-        f"{INCEPTION_URL} cannot be downloaded ({error}); put the file in one of these folders, or set "
-        f"evaluate.inception_path or {INCEPTION_VARIABLE} to its path"
+    return write_config(
+        Path(out), "inception", pretrained.INCEPTION_SHA256, pretrained.INCEPTION_PREPARATION, None
     )
 
-
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 INCEPTION_FILE = "inception-2015-12-05.pth"
 
@@ -149,26 +72,13 @@ class Inception(nn.Module):
         return features @ self.classes.T
 
 
-def check_inception(weights: Path) -> Path:
-    """Return `weights` after checking that they are those that define FID."""
-    if not weights.is_file():
-        raise InputError(f"{weights}: no such file; extractor 'inception' needs the 2015-12-05 weights")
-    actual = digest(weights, "sha256")
-    if actual != INCEPTION_SHA256:
-        raise InputError(
-            f"{weights}: sha256 {actual[:16]}... is not that of the 2015-12-05 Inception weights "
-            f"({INCEPTION_SHA256[:16]}...), which FID needs"
-        )
-    return weights
-
-
 def load_inception(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the Inception extractor in a folder."""
     return Extractor(
         name="inception",
         hash=config.hash,
         dim=2048,
-        resize=INCEPTION_EDGE,
+        resize=pretrained.INCEPTION_EDGE,
         range="[-1, 1)",
         channels=None,
         resolution=None,

@@ -17,27 +17,11 @@ from torch import nn
 from components.common.errors import InputError
 from components.common.hashing import digest, sha256
 from components.extractors.extractor import chunks
-from components.extractors.files import checked_torchvision, torchvision_weights
 from components.extractors.preprocess import check_images
+from components.extractors.pretrained import checked_alexnet
 
-TRUNK_NAME = "alexnet-owt-7be5be79.pth"
-TRUNK_SHA256 = "7be5be79"  # its beginning, which torchvision checks too
-TRUNK_VARIABLE = "ATELIER_ALEXNET"
 SMALLEST = 31  # pixels: the input of AlexNet's second pooling is too small below
 PREPARATION = "uint8 / 127.5 - 1, grey repeated to RGB, not resized, float32"
-
-
-def lpips_trunk(path: str | None) -> Path | None:
-    """Return the AlexNet weights: `path`, ATELIER_ALEXNET, or the file in torch hub's folder, if it exists.
-
-    Raises:
-        InputError: The named file does not exist, or the file has other content.
-    """
-    return torchvision_weights(TRUNK_NAME, TRUNK_SHA256, variable=TRUNK_VARIABLE, path=path, purpose="LPIPS")
-
-
-def _checked(file: Path) -> Path:
-    return checked_torchvision(file, TRUNK_NAME, TRUNK_SHA256)
 
 
 class Lpips:
@@ -50,7 +34,7 @@ class Lpips:
 
         with torch.random.fork_rng(devices=[]):  # the network draws initial weights before loading
             self.network = _LPIPS(net="alex", pnet_rand=True).requires_grad_(False)
-        _load_trunk(self.network.net, _checked(trunk))
+        _load_trunk(self.network.net, checked_alexnet(trunk))
         heads = Path(inspect.getfile(_LPIPS)).parent / "lpips_models" / "alex.pth"
         parts = (digest(trunk, "sha256"), digest(heads, "sha256"), PREPARATION)
         self.hash = sha256(" ".join(parts))

@@ -8,24 +8,13 @@ ImageNet, and their weights are verified.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from components.common.errors import InputError
-from components.extractors.efficientnet import (
-    INSTALL,
-    EfficientNet,
-    has_efficientnet,
-    need_efficientnet,
-    verified_efficientnet,
-)
-from components.extractors.files import torchvision_weights
-
-VGG19_NAME = "vgg19-dcbb9e9d.pth"
-VGG19_SHA256 = "dcbb9e9d"  # its beginning, which torchvision checks too
-VGG19_VARIABLE = "ATELIER_VGG19"
+from components.extractors.efficientnet import EfficientNet
+from components.extractors.perceptual_network import check
+from components.extractors.pretrained import verified_efficientnet, vgg19_weights
 
 # The last convolution of each size in torchvision's `vgg19().features`: conv1_2, 2_2, 3_4, 4_4 and 5_4.
 VGG19_LAYERS = (2, 7, 16, 25, 34)
@@ -35,44 +24,7 @@ EFFICIENTNET_LAYERS = (0, 2, 4, 10, 15)
 # are divided: the weights that papers give suit VGG19's features, whose deviations are about 1.
 EFFICIENTNET_STD = (6.0, 7.5, 6.8, 5.5, 2.3)
 
-SMALLEST = {"vgg19": 16, "efficientnet": 32}  # pixels, of which one remains in the fifth layer
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks expect
-
-
-def chosen(name: str) -> str:
-    """Return the network that `name` means, for `auto` VGG19 if its weights are here, else EfficientNet.
-
-    Raises:
-        InputError: The network is not on this machine, or for `auto` none is.
-    """
-    if name in ("auto", "vgg19") and _vgg19_weights():
-        return "vgg19"
-    if name == "efficientnet":
-        need_efficientnet()
-    if name in ("auto", "efficientnet") and has_efficientnet():
-        verified_efficientnet()
-        return "efficientnet"
-    vgg19 = f"put torchvision's {VGG19_NAME} into torch hub's folder or name it in {VGG19_VARIABLE}"
-    if name == "vgg19":
-        raise InputError(f"the perceptual loss needs VGG19: {vgg19}")
-    raise InputError(
-        f"the perceptual loss needs a frozen network: {INSTALL} for EfficientNet-Lite0, or for VGG19 {vgg19}"
-    )
-
-
-def check(name: str, resolution: int) -> str:
-    """Return the network that `name` means for images of some pixels a side.
-
-    Raises:
-        InputError: The network is not on this machine, or the images are too small for it.
-    """
-    name = chosen(name)
-    if resolution < SMALLEST[name]:
-        raise InputError(
-            f"the perceptual loss with {name} needs images of {SMALLEST[name]} pixels or more; these have "
-            f"{resolution}, so set perceptual: 0"
-        )
-    return name
 
 
 def load_perceptual(name: str, resolution: int, device: torch.device | str = "cpu") -> nn.Module:
@@ -92,12 +44,6 @@ def load_perceptual(name: str, resolution: int, device: torch.device | str = "cp
     return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _vgg19_weights() -> Path | None:
-    return torchvision_weights(
-        VGG19_NAME, VGG19_SHA256, variable=VGG19_VARIABLE, purpose="the perceptual loss"
-    )
-
-
 class VGG19Features(nn.Module):
     """The last convolution before each max-pooling of VGG19, before its ReLU."""
 
@@ -108,7 +54,7 @@ class VGG19Features(nn.Module):
         super().__init__()
         from torchvision.models import vgg19
 
-        weights = _vgg19_weights()
+        weights = vgg19_weights()
         assert weights is not None
         with torch.device("meta"):
             layers = vgg19().features[: VGG19_LAYERS[-1] + 1]

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.common.errors import InputError
+from components.extractors.pretrained import EFFICIENTNET_EDGES, INCEPTION_EDGE
 
 LARGEST = 64  # pixels, to which extractors trained on the data reduce larger images
-INCEPTION_EDGE = 299  # pixels
-EFFICIENTNET_EDGES = (96, 224)  # smallest and largest in pixels; the network was trained at the largest
 
 
 def check_images(images: Any, channels: int | None = None, resolution: int | None = None) -> np.ndarray:

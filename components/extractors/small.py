@@ -23,21 +23,14 @@ from components.common.threads import using_threads
 from components.data.dataset import ShardedArray, Split
 from components.extractors.extractor import CHUNK, Extractor
 from components.extractors.files import verified, write_config
+from components.extractors.kinds import BATCH, TRAINED, default_steps
 from components.extractors.preprocess import LARGEST, check_images, prepare_own
 from components.records.extractor import ExtractorConfig
-
-TRAINED = ("classifier", "rotation")
 
 # Not settings, so that experiments on the same data share an extractor. Threads change its bits.
 SEED, THREADS = 0, 1
 
 TURNS = 4  # rotations that are told apart
-
-BATCH = 64  # images in a training step
-
-# Of a training whose steps are not set. In 32 steps, which are 8 epochs of 289 images, a network hardly
-# learns anything.
-EPOCHS, LEAST_STEPS = 8, 400
 
 
 def train_extractor(
@@ -63,11 +56,6 @@ def train_extractor(
     seconds = round(time.monotonic() - start, 2)
     training: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads}
     return _save(network, recipe, Path(out), **training, accuracy=correct / n, seconds=seconds)
-
-
-def default_steps(images: int) -> int:
-    """Return the steps of an extractor's training on so many images, where none are set."""
-    return max(LEAST_STEPS, EPOCHS * (images // BATCH))
 
 
 def train_classifier(

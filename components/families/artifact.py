@@ -21,7 +21,8 @@ from components.families.catalogue import build
 from components.records.captions import CaptionEncoder
 from components.records.model import ModelConfig, ReconstructionErrors
 from components.store import Store
-from models.family import DataSpec, Family, Generator
+from models.data_spec import DataSpec
+from models.family import Family, Generator
 from models.registry import FAMILIES
 
 FILES = ("config.json", "model.safetensors")

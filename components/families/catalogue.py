@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from torch import nn
 
 from components.common.errors import InputError
 from components.common.validation import explain
 from components.config.train import Train
 from components.data.card import DatasetCard
-from components.data.text.encoded import DIM
+from components.data.text.package import DIM
 from components.families.tasks import TASKS, Task
-from models.family import DataSpec, Family, SourceShape, Study
+from models.data_spec import DataSpec, SourceShape
 from models.registry import FAMILIES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.family import Family, Study
 
 
 def _family(name: str) -> type[Family]:
@@ -172,6 +177,11 @@ def module_of(family: str) -> str:
 def encodes(name: str) -> bool:
     """Return whether a family encodes images into latent codes and decodes them."""
     return FAMILIES[name].codes
+
+
+def is_style_based(family: str) -> bool:
+    """Whether a family's generator maps z to w, and makes images of styles."""
+    return hasattr(typing.get_type_hints(FAMILIES[family])["generator"], "styles")
 
 
 def ablations(name: str, config: Mapping[str, Any], card: DataSpec) -> Sequence[Study]:

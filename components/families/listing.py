@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,30 +12,26 @@ from typing import Any
 from components.common.atomic import replacing
 from components.common.hashing import key_of, sha256
 from components.common.paths import CHECKOUT, working
+from components.families.catalogue import describe_families
+from models.registry import FAMILIES
 
 
 def listed_families() -> list[Mapping[str, Any]]:
     """Return `catalogue.describe_families()`, from the file while the code is the same.
 
-    Where the families are imported already, only they tell, since a program may have added some.
+    Families that a program has added are not in the file, since their code may change.
     """
-    if "models.registry" in sys.modules:
-        return _described()
+    if not all(module.startswith("models.") for module in FAMILIES.modules()):
+        return describe_families()
     file, key = working() / "families.json", code_key(CHECKOUT)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(file.read_bytes())
         if stored["key"] == key:
             return list(stored["families"])
-    families = _described()
+    families = describe_families()
     with contextlib.suppress(OSError), replacing(file) as temporary:  # a project may be read-only
         temporary.write_text(json.dumps({"key": key, "families": families}))
     return families
-
-
-def _described() -> list[Mapping[str, Any]]:
-    from components.families.catalogue import describe_families  # imports PyTorch
-
-    return describe_families()
 
 
 def code_key(root: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.cluster import ray_cluster
 from components.evaluation import requests
@@ -17,7 +17,9 @@ from components.pipeline.stage import Context, Stage
 from components.records.ablation import Ablation, AblationResult, Ablations, Variant, VariantResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from models.family import Study
+
+if TYPE_CHECKING:
+    from models.family import Study
 
 JOBS = "components.analysis.ablation"
 SMOKE_VARIANTS = 2  # of each comparison with --smoke

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.cluster import ray_cluster
-from components.data.text.encoder import identity
+from components.data.text.package import identity
 from components.pipeline import prepare
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage

@@ -19,7 +19,7 @@ from components.records.training import TrainingResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store.errors import MISSING_OR_TORN
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 
 def metrics(context: Context, champion: Champion) -> Metrics:

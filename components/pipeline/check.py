@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from components.common.paths import home
-from components.data.text.encoder import need_encoder
-from components.extractors import perceptual
+from components.data.text.package import need_encoder
+from components.extractors import perceptual_network
 from components.families.catalogue import advice_on, build, features_of, untrained
 from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
@@ -54,6 +54,6 @@ def check(plan: Plan, store: Store) -> None:
             if settings.initial:
                 warm_start(built, load_initial(store, settings.initial), settings.initial)
             if network := features_of(family, block):
-                perceptual.check(network, card.resolution)
+                perceptual_network.check(network, card.resolution)
     if captions.applies(plan) and not claimed(store, captions.spec(plan)):
         need_encoder()

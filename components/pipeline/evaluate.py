@@ -12,7 +12,7 @@ import time
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
 from components.evaluation.requests import EvaluateRequest, SampleRequest
-from components.extractors.lpips import lpips_trunk
+from components.extractors.pretrained import lpips_trunk
 from components.families.catalogue import module_of, most_samples
 from components.pipeline import reference, train
 from components.pipeline.plan import Plan

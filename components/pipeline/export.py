@@ -6,7 +6,6 @@ from pathlib import Path
 
 from components.common.hashing import sha256
 from components.common.seeds import derive
-from components.data.dataset import open_split
 from components.families.tasks import TASKS
 from components.pipeline import evaluate, train
 from components.pipeline.compare import family_result
@@ -17,10 +16,9 @@ from components.records.run import FamilyResult
 from components.records.stages import ExportResult
 from components.report.front_matter import front_matter
 from components.report.model_card import model_card
-from components.sampling import published, sheets
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 
 def spec(plan: Plan, family: str) -> Spec:
@@ -64,6 +62,9 @@ def write_samples(
     context: Context, model: ModelConfig, result: FamilyResult, weights: str
 ) -> dict[str, str | None]:
     """Write the published samples with what they are drawn from; return pictures of some: file -> caption."""
+    from components.data.dataset import open_split  # imports PyTorch, which plans do without
+    from components.sampling import published, sheets
+
     settings, card = context.plan.experiment.training(context.family), DataSpec.from_json(model.card)
     data = context.store.local_copy(f"{context.uri('prepare')}/data")
     captions = context.store.local_copy(context.uri("captions")) if card.text else None

@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from components.cluster import ray_cluster
-from components.extractors.inception import check_inception, find_inception
-from components.extractors.make import identity
-from components.extractors.small import TRAINED
+from components.extractors.kinds import TRAINED, identity
+from components.extractors.pretrained import check_inception, find_inception
 from components.pipeline import prepare
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage

@@ -18,7 +18,7 @@ from components.common.plain_yaml import one_line
 from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
-from components.extractors.small import LEAST_STEPS, default_steps
+from components.extractors.kinds import LEAST_STEPS, default_steps
 from components.families.catalogue import ablations, card_for, conditions, config_of, encodes
 from components.families.starters import Starter
 from components.pipeline.ablation import evaluations

@@ -20,6 +20,7 @@ from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.evaluation import MetricResult, Metrics
 from components.records.gate import (
+    TOLERANCE,
     Champion,
     Judgement,
     ModelFile,
@@ -34,7 +35,6 @@ from components.registry import champions, seeds
 from components.registry.champions import Overtaken
 from components.registry.decisions import decision
 from components.registry.seeds import SeedResult
-from components.sampling.published import TOLERANCE
 from components.stages import cache
 from components.stages.code_digest import code
 from components.stages.spec import Spec

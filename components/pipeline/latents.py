@@ -14,7 +14,7 @@ from components.records.stages import LatentsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store
-from components.training.latents import EncodeRequest
+from components.training.request import EncodeRequest
 
 SPLITS = ("train", "validation")
 SMOKE_IMAGES = 128  # of each split that are encoded with --smoke, at most as many as of one job

@@ -12,8 +12,8 @@ from typing import Any
 from components.common.errors import InputError
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
-from components.extractors import make
-from components.extractors.small import EPOCHS, TRAINED
+from components.extractors import kinds
+from components.extractors.kinds import EPOCHS, TRAINED
 from components.families import catalogue
 from components.records.extractor import ExpectedExtractor, Pin
 from components.registry import pins
@@ -22,7 +22,7 @@ from components.store import Store
 from components.training.carry_over import compatible_networks
 from components.tuning import space
 from components.tuning.space import Hyperparameter
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Plan:
         if self.extractor_kind in TRAINED:
             return ExpectedExtractor(self.extractor_kind, self.pin.hash if self.pin else None)
         custom = self.experiment.evaluate.custom
-        return make.expected(self.extractor_kind, custom.model_dump() if custom else None)
+        return kinds.expected(self.extractor_kind, custom.model_dump() if custom else None)
 
     @property
     def evaluate_settings(self) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ from components.common.hashing import sha256
 from components.common.paths import home
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
-from components.publishing.publish import MANIFEST, publish
 from components.records.run import RunManifest
 from components.records.stages import PublishResult, ReportResult
 from components.stages.code_digest import code
@@ -31,6 +30,8 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
 
 def run(context: Context) -> PublishResult:
     """Copy all files; list them with sizes and hashes in manifest.json."""
+    from components.publishing.publish import MANIFEST, publish  # imports PyTorch, which plans do without
+
     url, store, run_id = context.plan.experiment.publish.url, context.store, context.run_id
     place = open_store(url, home()).fenced(store.fence) if url else store.child("published")
     manifest = RunManifest.read(store.read_json(f"runs/{run_id}/run.json"))

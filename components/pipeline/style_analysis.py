@@ -7,17 +7,16 @@ import time
 from typing import Any
 
 from components.cluster import ray_cluster
-from components.extractors.feature_distance import resolved
-from components.extractors.small import TRAINED
-from components.families.catalogue import module_of
+from components.extractors.kinds import TRAINED
+from components.extractors.perceptual_network import resolved
+from components.families.catalogue import is_style_based, module_of
 from components.pipeline import extractor, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.analysis import LatentAnalysis, LatentAnalysisResult
-from components.sampling.styles import is_style_based
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 PAIRS = 1000  # paths whose length is measured, at most
 PIXELS = 2**24  # of one of their images each, at most

@@ -11,8 +11,8 @@ from components.pipeline.stage import Context, Stage
 from components.records.stages import SearchResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.training.checkpoint import KEEP
-from components.tuning.trial import TrialContext, train_of
+from components.training.request import KEEP
+from components.tuning.trial_context import TrialContext, train_of
 from components.tuning.trial_log import OVER, TrialLog
 
 NOT_IN_KEY = {

@@ -13,7 +13,6 @@ from components.stages.cache import Done, read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store
-from components.training import ray_train
 from components.training.request import TrainRequest
 
 
@@ -61,6 +60,8 @@ def request(context: Context) -> TrainRequest:
 
 def run(context: Context) -> TrainResult:
     """Train the family; a restart of the same attempt continues from its newest checkpoint."""
+    from components.training import ray_train  # imports PyTorch, which plans do without
+
     job = request(context)
     ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
     trained = TrainingResult.model_validate(context.attempt.read_json(RESULT))

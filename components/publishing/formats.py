@@ -27,9 +27,11 @@ from components.common.threads import using_threads
 from components.families.artifact import load_model
 from components.publishing import graphs
 from components.publishing.graphs import Graph, Run
+from components.records import gate
 from components.records.formats import GraphFormat, GraphFormats
 from components.sampling import generate, published
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 FORMATS_FILE = "formats.json"
 ONNX, TORCH = "onnx", "torch_export"
@@ -187,7 +189,7 @@ def verified(folder: Path) -> Iterator[tuple[str, bool]]:
         except Exception as error:  # whatever the runtime raises
             yield f"{files} does not run ({reason(error)})", False
         else:
-            as_published = difference <= published.TOLERANCE
+            as_published = difference <= gate.TOLERANCE
             samples = "its" if as_published else "other samples than its"
             yield f"{files} draws {samples} published ones, {apart(difference, largest)}", as_published
 

@@ -19,7 +19,8 @@ from torch.fx import GraphModule
 
 from components.records.formats import GraphInput
 from components.sampling import generate
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 from models.parts.conditions import Condition
 from models.parts.processes import Level
 

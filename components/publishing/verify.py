@@ -16,9 +16,8 @@ from components.publishing.provenance import PROVENANCE, drawn_again, subjects
 from components.publishing.publish import MANIFEST
 from components.publishing.signature import SIGNATURE, is_unsigned
 from components.records.base import Record
-from components.records.gate import Reproduction
+from components.records.gate import TOLERANCE, Reproduction
 from components.sampling import published
-from components.sampling.published import TOLERANCE
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
 from components.store.transfer import digest_of

@@ -10,6 +10,7 @@ from components.common.errors import InputError
 from components.records.base import Number, Record
 from components.records.evaluation import Metrics
 
+TOLERANCE = 1.0  # mean difference, in levels of 255, of samples that another kind of processor draws
 BLESSED, NOT_BLESSED, PENDING = "BLESSED", "NOT BLESSED", "PENDING"
 
 

@@ -15,7 +15,7 @@ from components.records.evaluation import MetricResult
 from components.records.model import ModelConfig
 from components.records.run import FamilyResult
 from components.report.metric_labels import measure
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 # Of https://huggingface.co/docs/hub/repositories-licenses: those that data sets of images come with.
 LICENCES = (

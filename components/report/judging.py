@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from components.extractors.kinds import TRAINED, default_steps
 from components.records.evaluation import Evaluation
 from components.records.run import RunManifest
 
@@ -45,8 +46,6 @@ def brief(kind: str, steps: int | None, images: int) -> str:
     """
     if steps is None:
         return ""
-    from components.extractors.small import TRAINED, default_steps  # imports torch
-
     usual = default_steps(images)
     if kind not in TRAINED or steps >= usual:
         return ""

@@ -14,7 +14,8 @@ from components.data.card import DatasetCard
 from components.data.dataset import Split
 from components.families.catalogue import conditions, task_of
 from components.families.tasks import DEFAULT, TASKS, Task
-from models.family import Batch, DataSpec
+from models.data_spec import DataSpec
+from models.family import Batch
 
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples modulo 1 are spread evenly
 

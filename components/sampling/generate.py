@@ -19,7 +19,8 @@ from components.common.errors import Diverged, InputError, RunError
 from components.common.seeds import hash_of, seed_of
 from components.data.dataset import Pixels, batch_of, to_uint8
 from components.data.text.encoded import SplitCaptions
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 Labels = str | int | Sequence[int] | np.ndarray
 

@@ -22,14 +22,15 @@ from components.common.seeds import seed_of
 from components.data.dataset import to_float, to_uint8
 from components.data.sources.images import colour_of
 from components.families.artifact import load_model
-from components.families.catalogue import task_of
+from components.families.catalogue import is_style_based, task_of
 from components.records.model import ModelConfig
 from components.sampling import generate
 from components.sampling.read_image import alpha_of, own_size
 from components.sampling.request import SampleOptions, directed, sampling_inputs, source_card
 from components.sampling.source_files import SourceFiles
-from components.sampling.styles import StyleOptions, Styles, TowardsClasses, is_style_based
-from models.family import Batch, DataSpec, Generator, Noise
+from components.sampling.styles import StyleOptions, Styles, TowardsClasses
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 PIXELS = 2**22  # of a batch of samples, beyond which a batch has fewer than CHUNK images
 

@@ -32,12 +32,11 @@ from components.records.model import ModelConfig, PublishedSamples
 from components.sampling import generate, png, sheets
 from components.sampling.conditions import target_images
 from components.store import Store
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 SPLIT = "validation"  # of the conditions
 RECORD, CONDITIONS, SHEET, PICTURES = "samples.json", "conditions.safetensors", "samples.png", "samples"
 ALONE = sheets.SHEET_COLUMNS  # samples that have a file each
-TOLERANCE = 1.0  # mean difference, in levels of 255, of samples that another kind of processor draws
 PIXELS = ("images", "sources")  # conditions that are images
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from components.common.errors import InputError
 from components.data.sources.attempt import read
 from components.data.sources.images import BadImage, Rendering, eight_bit, flat, header, render, upright
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 Read = TypeVar("Read")
 

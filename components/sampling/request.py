@@ -11,12 +11,15 @@ import numpy as np
 
 from components.common.errors import InputError
 from components.data.text import encoder as text_encoder
-from components.data.text.encoded import LONGEST, EncodedCaptions, SplitCaptions
+from components.data.text import package
+from components.data.text.encoded import EncodedCaptions, SplitCaptions
+from components.data.text.package import LONGEST
 from components.families.catalogue import conditions, task_of
 from components.records.captions import EncoderIdentity
 from components.records.model import ModelConfig
 from components.sampling.read_image import one_image, one_mask
-from models.family import DataSpec, Generator, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Generator
 
 UNLABELLED = "this model was trained without labels; families such as diffusion learn those of labelled data"
 
@@ -159,7 +162,7 @@ def prompted(prompts: Sequence[str], n: int, encoder: EncoderIdentity) -> SplitC
     if not prompts:
         return SplitCaptions(EncodedCaptions.nothing(), np.zeros(n, np.int64))
 
-    installed = dict(text_encoder.identity())
+    installed = dict(package.identity())
     if differences := [
         f"{key} {getattr(encoder, key)} is {value} here"
         for key, value in installed.items()

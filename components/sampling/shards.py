@@ -24,7 +24,7 @@ from components.sampling import png
 from components.sampling.to_files import DIGITS
 from components.store import Store
 from components.store.transfer import Upload, upload_all
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 Form = Literal["folder", "webdataset", "npz"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from components.common.errors import InputError
 from components.data.sources.listing import Files, scan
 from components.sampling.read_image import attempt, is_as_trained, one_image
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 
 class SourceFiles:

@@ -10,7 +10,8 @@ from torch.nn.functional import interpolate
 
 from components.data.dataset import to_float, to_uint8
 from components.sampling import generate
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey, ITU-R BT.601
 

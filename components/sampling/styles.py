@@ -7,7 +7,6 @@ https://arxiv.org/abs/1812.04948. `models.family.Generator` says what such a gen
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,9 +22,11 @@ from components.common.hashing import digest
 from components.common.seeds import derive, seed_of
 from components.data.dataset import to_uint8
 from components.families.artifact import load_model
+from components.families.catalogue import is_style_based
 from components.records.model import ModelConfig
 from components.sampling.request import UNLABELLED, SampleOptions, class_number
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 from models.parts.mapping import truncated
 from models.registry import FAMILIES
 
@@ -44,11 +45,6 @@ class StyleOptions(SampleOptions):
     """Options of samples, and those of style-based families, on which no stage's key depends."""
 
     truncation_mean: str | None = None  # "class": truncation is towards the mean of w of the image's class
-
-
-def is_style_based(family: str) -> bool:
-    """Whether a family's generator maps z to w, and makes images of styles."""
-    return hasattr(typing.get_type_hints(FAMILIES[family])["generator"], "styles")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from models.family import Terms
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.family import Terms
 
 
-def compatible_networks(old: Terms, new: torch.nn.Module) -> dict[str, bool]:
+def compatible_networks(old: Terms, new: nn.Module) -> dict[str, bool]:
     """Return for each network of `new` whether all its weights in `old` fit."""
     fits = {}
     for name, network in new.named_children():

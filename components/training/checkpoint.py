@@ -17,10 +17,10 @@ import torch
 
 from components.records.names import DAMAGED
 from components.store import Store
+from components.training.request import KEEP
 from components.training.state import State
 
 NAME = re.compile(r"step-(\d+)(?:-a(\d+))?\.pt$")
-KEEP = 2  # the newest may be unreadable after a crash of the machine
 
 log = logging.getLogger(__name__)
 

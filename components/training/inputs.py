@@ -19,7 +19,8 @@ from components.records.captions import CaptionEncoder
 from components.records.model import ModelConfig
 from components.store import Store
 from components.training.request import TrainRequest
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ from components.training.throughput import Throughput
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
 from components.training.warm_start import load_initial, warm_start
-from models.family import DataSpec, Family, Generator
+from models.data_spec import DataSpec
+from models.family import Family, Generator
 
 # Pictures next to the sample grids, by the columns of a task's sheet.
 TARGETS, SOURCES = "samples/source.webp", "samples/given.webp"

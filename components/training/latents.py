@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from components.common.errors import RunError
 from components.common.threads import using_threads
 from components.data.dataset import open_split, to_float
 from components.families.artifact import load_model
-from components.store import Store
+from components.training.request import EncodeRequest
 
 
 class LatentEncoder(Protocol):
@@ -23,22 +22,6 @@ class LatentEncoder(Protocol):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance, (N, c, h, w) each."""
-
-
-@dataclass(frozen=True)
-class EncodeRequest:
-    """An encoding job: images [start, start + n) of a split."""
-
-    store: Store
-    data: str  # folders in the store
-    model: str
-    out: str
-    split: str
-    number: int  # of the output file
-    start: int
-    n: int
-    threads: int = 1
-    device: str = "cpu"
 
 
 @torch.no_grad()

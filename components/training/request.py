@@ -1,4 +1,4 @@
-"""The request for a training job."""
+"""The requests for jobs: to train, and to encode images once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from components.config.train import Train
 from components.records.extractor import ExpectedExtractor
 from components.store import Store
-from components.training import checkpoint
+
+KEEP = 2  # checkpoints; the newest may be unreadable after a crash of the machine
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainRequest:
     latents: str = ""  # folder of the cached latents of the images, in the store
     without: int | None = None  # class to leave out of the training images
     stop_at: int | None = None  # step with a checkpoint at which to interrupt the training
-    checkpoints: int = checkpoint.KEEP  # newest checkpoints to keep
+    checkpoints: int = KEEP  # newest checkpoints to keep
 
     @property
     def judged_by(self) -> tuple[Store, str, str, ExpectedExtractor | None]:
@@ -43,3 +44,19 @@ class TrainRequest:
     def settings(self) -> Train:
         """The validated training settings."""
         return Train(**self.train)
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """An encoding job: images [start, start + n) of a split."""
+
+    store: Store
+    data: str  # folders in the store
+    model: str
+    out: str
+    split: str
+    number: int  # of the output file
+    start: int
+    n: int
+    threads: int = 1
+    device: str = "cpu"

@@ -27,7 +27,8 @@ from components.training.request import TrainRequest
 from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
-from models.family import DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Generator
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from components.training.checkpoint import CheckpointId
 from components.training.health.events import event_name
 from components.training.health.probe import Probe
 from components.training.log import Log
+from components.training.request import KEEP
 from components.training.state import State
 from models.family import Terms
 
@@ -44,7 +45,7 @@ class RunLog(Log):
         draw: Callable[[nn.Module], np.ndarray],
         steps: int,
         selector: SnapshotSelector | None = None,
-        keep: int = checkpoint.KEEP,
+        keep: int = KEEP,
         probe: Probe | None = None,
         draw_backward: Callable[[nn.Module], np.ndarray] | None = None,  # of families that lead both ways
     ):

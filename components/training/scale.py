@@ -17,10 +17,11 @@ from torch.utils.flop_counter import flop_registry
 
 from components.common.errors import InputError, sentence
 from components.config.train import Train
-from components.data.text.encoded import LONGEST
+from components.data.text.package import LONGEST
 from components.families.catalogue import build, untrained
 from components.training.distributed import evaluated, mean
-from models.family import Batch, DataSpec, Family
+from models.data_spec import DataSpec
+from models.family import Batch, Family
 
 META = torch.device("meta")
 FLOAT = 4  # bytes

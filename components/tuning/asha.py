@@ -10,7 +10,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from components.config.sweep import Sweep
 from components.records.trial import TrialReport
-from components.tuning.trial import COLLAPSED, WORST
+from components.tuning.trial_context import COLLAPSED, WORST
 from components.tuning.trial_log import TrialLog
 
 

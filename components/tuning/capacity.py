@@ -7,7 +7,7 @@ import math
 from components.cluster import resources
 from components.common.errors import InputError
 from components.config.sweep import Sweep
-from components.tuning.trial import TrialContext
+from components.tuning.trial_context import TrialContext
 
 # Resources of a trial whose workers are Ray Train's. Ray does not accept an empty request, hence a megabyte;
 # any share of a core would leave one core too few for the workers.

@@ -16,7 +16,7 @@ from components.records.trial import ScheduleEntry, Trial, Values
 from components.tuning import capacity
 from components.tuning.confirmation import interval
 from components.tuning.repeat import Repeat, retrained
-from components.tuning.trial import WORST, TrialContext
+from components.tuning.trial_context import WORST, TrialContext
 
 T = TypeVar("T")
 

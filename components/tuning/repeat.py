@@ -11,7 +11,14 @@ from components.records.base import Number, Record
 from components.records.sweep import FinalistSeed
 from components.records.trial import ScheduleEntry
 from components.store.errors import outlasting
-from components.tuning.trial import TrialContext, reason, sample, spec_of, trained, training_of
+from components.tuning.trial import (
+    reason,
+    sample,
+    spec_of,
+    trained,
+    training_of,
+)
+from components.tuning.trial_context import TrialContext
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,14 @@ from components.tuning.capacity import concurrency, requirements
 from components.tuning.pbt import DeterministicPBT
 from components.tuning.space import Hyperparameter
 from components.tuning.suggest import domain, label_of, labels, searcher, suggestions
-from components.tuning.trial import WORST, OnReport, Schedule, TrialContext, reason, sampled, trained
+from components.tuning.trial import (
+    OnReport,
+    Schedule,
+    reason,
+    sampled,
+    trained,
+)
+from components.tuning.trial_context import WORST, TrialContext
 from components.tuning.trial_log import TrialLog
 
 ENVIRONMENT = {

@@ -21,6 +21,7 @@ from components.common.validation import explain, renamed
 from components.config.train import NOT_SEMANTIC, Train
 from components.records.sweep import SearchedHyperparameter, Winner
 from components.records.trial import ScheduleEntry, Values
+from models.registry import FAMILIES
 from models.search_space import Choice, Range, Space, searchable
 from models.step_counts import step_counts
 
@@ -119,7 +120,6 @@ def reduced(family: str, block: Mapping[str, Any], share: float) -> dict[str, An
     Settings that count steps, such as those of a warm-up, are reduced accordingly. So a sweep's short trials
     are alike the training with all steps in which the winner is confirmed.
     """
-    from models.registry import FAMILIES  # imports torch
 
     def of(values: Mapping[str, Any], config: type[BaseModel]) -> dict[str, Any]:
         counts = step_counts(config)
@@ -142,8 +142,6 @@ class _Base:
     @classmethod
     def of(cls, family: str, block: Mapping[str, Any]) -> _Base:
         """Return a family with its block; raise InputError if the family or a setting is not accepted."""
-        from models.registry import FAMILIES  # imports torch
-
         if family not in FAMILIES:
             raise InputError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
         config = FAMILIES[family].Config

@@ -20,7 +20,7 @@ from components.tuning.finalists import Rescoring, comparable_finalists, finalis
 from components.tuning.importance import comparable_scores, importances
 from components.tuning.recommendations import recommendations
 from components.tuning.space import Hyperparameter
-from components.tuning.trial import TrialContext
+from components.tuning.trial_context import TrialContext
 from components.tuning.trial_log import TrialLog
 
 TRIALS, PROGRESS = "trials.json", "progress.json"

@@ -18,7 +18,7 @@ from components.records.trial import (
     TrialState,
     Values,
 )
-from components.tuning.trial import COLLAPSED, WORST
+from components.tuning.trial_context import COLLAPSED, WORST
 
 SAVED_EVERY = 2.0  # seconds, at least, between two saved states
 RUNNING, OVER = "running", ("done", "stopped", "failed", "collapsed")

@@ -12,7 +12,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from models.family import Config, DataSpec
+from models.data_spec import DataSpec
+from models.family import Config
 from models.parts.layers import down, shapes, up
 from models.search_space import tunable
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts.attention import Tokens, attend, zero
 from models.parts.conditions import Condition, Embedding
 

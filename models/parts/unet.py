@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, silu
 
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts.attention import CrossAttention, SelfAttention, group_norm, zero
 from models.parts.conditions import Condition, Embedding
 

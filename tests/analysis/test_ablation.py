@@ -27,7 +27,8 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
 from components.training import request
-from models.family import Batch, Config, DataSpec, Family, Generator, Noise, Study
+from models.data_spec import DataSpec
+from models.family import Batch, Config, Family, Generator, Noise, Study
 from models.registry import FAMILIES
 from tests.stage_specs import specs
 

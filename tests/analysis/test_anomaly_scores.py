@@ -21,7 +21,8 @@ from components.sampling import reconstruction_error
 from components.store import Store
 from components.training import request
 from flows.cli import app
-from models.family import Batch, DataSpec, Generator
+from models.data_spec import DataSpec
+from models.family import Batch, Generator
 from tests import tiny
 
 CARD = DataSpec(1, 8)

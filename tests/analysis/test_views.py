@@ -22,7 +22,8 @@ from components.metrics.distances import Estimate
 from components.metrics.image_pairs import psnr_values
 from components.records import analysis as records
 from components.records.evaluation import MetricResult, Metrics
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 CARD = DataSpec(1, 8, 3)
 Z = 5

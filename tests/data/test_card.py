@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.data.card import DatasetCard, Sources
 from components.data.sources import prepare
-from models.family import DataSpec, SourceShape
+from models.data_spec import DataSpec, SourceShape
 
 ABOUT = {
     **{"name": "mine", "title": "t", "source": "s", "licence": "l", "credit": "c"},

@@ -13,7 +13,7 @@ from components.families import artifact, catalogue
 from components.records.model import ModelConfig
 from components.store import Store
 from components.training import request
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests.conftest import made_once
 from tests.small_data import *  # noqa: F403  (fixtures)
 from tests.tiny import CONFIGS, WITHOUT_SOURCE

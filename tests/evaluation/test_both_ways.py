@@ -16,7 +16,7 @@ from components.evaluation.requests import EvaluateRequest, EvaluationPaths, Sam
 from components.families import artifact, catalogue
 from components.records.evaluation import Evaluation
 from components.store import Store
-from models.family import DataSpec, SourceShape
+from models.data_spec import DataSpec, SourceShape
 from tests.families.translators import with_sources
 from tests.tiny import CONFIGS
 

@@ -20,7 +20,8 @@ from components.families import artifact, catalogue
 from components.metrics.equivariance import decibel
 from components.sampling import generate
 from components.store import Store
-from models.family import Batch, DataSpec, Generator, Motion, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Motion, Noise
 from models.parts.fourier import moved, waves
 from tests.tiny import CONFIGS
 

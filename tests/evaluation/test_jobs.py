@@ -19,7 +19,7 @@ from components.families import artifact, catalogue
 from components.sampling import generate
 from components.store import Store
 from models import registry
-from models.family import DataSpec, SourceShape
+from models.data_spec import DataSpec, SourceShape
 from models.registry import FAMILIES
 from tests.tiny import CONFIGS, WITHOUT_SOURCE
 

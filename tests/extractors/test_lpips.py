@@ -7,7 +7,9 @@ from torchmetrics.functional.image import lpips as theirs
 from components.common.errors import InputError
 from components.common.hashing import digest
 from components.extractors import lpips as extractors_lpips
-from components.extractors.lpips import SMALLEST, TRUNK_NAME, Lpips, _checked, lpips_trunk
+from components.extractors import pretrained
+from components.extractors.lpips import SMALLEST, Lpips
+from components.extractors.pretrained import checked_alexnet, lpips_trunk
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +35,14 @@ def saved(alexnet, tmp_path_factory):
 @pytest.fixture
 def trunk(saved, monkeypatch):
     """The random weights pass for torchvision's."""
-    monkeypatch.setattr(extractors_lpips, "TRUNK_SHA256", digest(saved, "sha256")[:8])
+    monkeypatch.setattr(pretrained, "ALEXNET_SHA256", digest(saved, "sha256")[:8])
     return saved
 
 
 @pytest.fixture(scope="module")
 def lpips(saved):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extractors_lpips, "TRUNK_SHA256", digest(saved, "sha256")[:8])
+        patch.setattr(pretrained, "ALEXNET_SHA256", digest(saved, "sha256")[:8])
         return Lpips(saved)
 
 
@@ -107,30 +109,10 @@ def test_loading_leaves_the_random_state_alone(trunk):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_trunk_is_looked_for_in_order(trunk, tmp_path, monkeypatch):
-    monkeypatch.delenv("ATELIER_ALEXNET", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    assert lpips_trunk(None) is None
-    places = [
-        tmp_path / "hub" / "checkpoints" / TRUNK_NAME,
-        tmp_path / "variable.pth",
-        tmp_path / "named.pth",
-    ]
-    for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(trunk.read_bytes())
-    assert lpips_trunk(None) == places[0]
-    monkeypatch.setenv("ATELIER_ALEXNET", str(places[1]))
-    assert lpips_trunk(None) == places[1]
-    assert lpips_trunk(str(places[2])) == places[2]
-    with pytest.raises(InputError, match="gone.pth: no such file; LPIPS needs torchvision's alexnet"):
-        lpips_trunk(str(tmp_path / "gone.pth"))
-
-
 def test_another_file_is_refused_before_it_is_loaded(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("loaded an unverified file"))
     with pytest.raises(InputError, match="is not that of torchvision's alexnet-owt-7be5be79.pth") as raised:
         lpips_trunk(str(saved))
     assert "\n" not in str(raised.value)
     with pytest.raises(InputError, match="is not that of torchvision's"):
-        _checked(saved)
+        checked_alexnet(saved)

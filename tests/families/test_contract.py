@@ -13,7 +13,7 @@ from components.data.batches import Batches
 from components.sampling import generate
 from components.sampling.conditions import target_images
 from components.training.loop import train
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.registry import FAMILIES
 from tests import tiny, two_ranks
 from tests.families import translators

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from components.families import catalogue, listing
+from components.families import listing
+from models.family import Family
+from models.registry import FAMILIES
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mock:
     """Count how often the list is made; the project is a new folder."""
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
-    monkeypatch.delitem(sys.modules, "models.registry", raising=False)
     counted = Mock(return_value=[{"name": "vae", "phases": ["elbo"]}])
-    monkeypatch.setattr(catalogue, "describe_families", counted)
+    monkeypatch.setattr(listing, "describe_families", counted)
     return counted
 
 
@@ -36,7 +36,7 @@ def test_the_list_is_made_once_and_again_when_the_code_changes(
 def test_families_of_a_program_are_listed_and_not_stored(
     made: Mock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "models.registry", Mock())
+    monkeypatch.setitem(FAMILIES, "added", type("Added", (Family,), {"__module__": "program"}))
     assert listing.listed_families() == listing.listed_families() == made.return_value
     assert made.call_count == 2 and not (tmp_path / ".atelier").exists()
 

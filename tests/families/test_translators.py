@@ -31,7 +31,7 @@ from components.training.health.probe import Probe
 from components.training.job import fit
 from components.training.request import TrainRequest
 from flows.cli import app
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts.layers import batch_norms
 from models.registry import FAMILIES
 from tests import tiny

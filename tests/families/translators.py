@@ -17,17 +17,16 @@ from torch.nn.functional import interpolate, softplus
 
 from components.common.hashing import digest
 from components.data.card import SPLITS, DatasetCard, Sources
+from models.data_spec import DataSpec, SourceShape
 from models.family import (
     DISCRIMINATOR,
     GENERATOR,
     Batch,
     Config,
-    DataSpec,
     Family,
     Generator,
     Noise,
     Phase,
-    SourceShape,
     Terms,
 )
 from models.parts.layers import adam

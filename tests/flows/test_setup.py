@@ -16,7 +16,7 @@ from components.config.train import Initial
 from components.families.catalogue import build
 from components.store import Store
 from flows import setup
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.registry import FAMILIES
 from tests.registry.exports import export
 

@@ -18,8 +18,9 @@ from components.training.trainer import Trainer
 from models import adversarial, family, gan
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig
+from models.data_spec import DataSpec
 from models.dcgan import DCGAN, DCGANConfig
-from models.family import Batch, DataSpec, Terms
+from models.family import Batch, Terms
 from models.gan import GANConfig
 from models.parts.discriminator import (
     Discriminator,

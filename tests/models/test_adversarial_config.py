@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from models import remedies
 from models.adversarial_config import AdversarialConfig
+from models.data_spec import DataSpec
 from models.dcgan import DCGANConfig
-from models.family import DataSpec
 from models.gan import GAN, GANConfig
 from models.r3gan import R3GANConfig
 from models.wgan import WGANConfig

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 
 
 def build(card: DataSpec, **changes: Any) -> Autoencoder:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from models.cgan import CGAN, CGANConfig, Planes
+from models.data_spec import DataSpec
 from models.dcgan import Generator
-from models.family import DataSpec
 from models.parts.discriminator import (
     Discriminator,
 )

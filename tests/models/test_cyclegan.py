@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from models.cyclegan import CycleGAN, CycleGANConfig, Residual, Translator, num_blocks
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("seeded")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models import dcgan as module
+from models.data_spec import DataSpec
 from models.dcgan import DCGAN, DCGANConfig, Features, Generator
-from models.family import DataSpec
 from models.parts.discriminator import (
     Discriminator,
     normalise_spectrally,

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.data_spec import DataSpec
 from models.diffusion import Diffusion, block_side, by_noise
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, Noise
 from models.parts import processes
 from models.parts.conditions import Condition
 from models.parts.processes import Level

@@ -16,8 +16,9 @@ from components.data.batches import Batches
 from components.extractors.perceptual import load_perceptual
 from components.families.catalogue import build, untrained
 from components.training.trainer import Trainer
+from models.data_spec import DataSpec, SourceShape
 from models.esrgan import ESRGAN, ESRGANConfig, Generator, UNetDiscriminator, vgg_discriminator
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.family import Batch, Noise
 from models.parts.perceptual import perceptual_distance
 from models.rrdb import RRDB, RRDBConfig
 from models.search_space import searchable

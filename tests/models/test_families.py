@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import models
 from models import autoencoder
-from models.family import Batch, DataSpec, Family, Noise, SourceShape, Terms
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Family, Noise, Terms
 from models.registry import FAMILIES
 
 CARDS = [DataSpec(1, 28, 10), DataSpec(3, 32), DataSpec(3, 64, 5), DataSpec(1, 8, 3), DataSpec(3, 15)]

@@ -9,8 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from models.data_spec import DataSpec
 from models.diffusion import Diffusion
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, Noise
 from models.inpainting import Inpainting, InpaintingConfig, holes
 from models.parts.conditions import Condition
 from models.super_resolution import SuperResolution, SuperResolutionConfig, reduced

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from models.family import Batch, DataSpec
+from models.data_spec import DataSpec
+from models.family import Batch
 from models.kl_vae import KLVAE, Codebook, KLVAEConfig, perplexity
 from tests import tiny
 

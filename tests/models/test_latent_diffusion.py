@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from components.analysis import ablation
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.kl_vae import KLVAE, KLVAEConfig
 from models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
 from tests import tiny

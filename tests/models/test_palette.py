@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from components.families.catalogue import build
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from models.palette import Palette
 from tests import tiny
 

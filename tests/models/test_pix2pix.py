@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from models.parts.layers import batch_norms
 from models.pix2pix import Generator, Layer, Pix2Pix, Pix2PixConfig, jittered
 from models.search_space import searchable

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import r3gan
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 CARD = DataSpec(1, 8, 10)
 SMALL = {"width": 8, "group_width": 4, "latent": 8}

@@ -17,8 +17,9 @@ from components.families.catalogue import build, untrained
 from components.training.health.detector import TITLES
 from components.training.trainer import Trainer
 from models.adversarial import Adversarial
+from models.data_spec import DataSpec
 from models.dcgan import DCGAN, DCGANConfig
-from models.family import DataSpec, Remedy
+from models.family import Remedy
 from models.registry import FAMILIES
 from tests import tiny, two_ranks
 

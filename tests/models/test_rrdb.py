@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from models.parts.resizing import enlarged, reduced
 from models.rrdb import RRDB, RRDBConfig, scale_of
 from tests import tiny

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.parts.mapping import truncated
 from models.style_based import Head, StyleBasedConfig, precision_of, sizes_of
 from models.stylegan2 import StyleGAN2, StyleGAN2Config

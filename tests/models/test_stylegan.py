@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 from components.common.errors import InputError
 from components.families.catalogue import build
 from components.training.trainer import Trainer
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.stylegan import (
     Block,
     Discriminator,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.families.catalogue import build
-from models.family import Batch, DataSpec, Motion, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Motion, Noise
 from models.style_based import sizes_of
 from models.stylegan2 import (
     Discriminator,

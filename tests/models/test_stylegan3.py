@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.family import Batch, DataSpec, Motion
+from models.data_spec import DataSpec
+from models.family import Batch, Motion
 from models.stylegan2 import path_lengths
 from models.stylegan3 import Generator, StyleGAN3, StyleGAN3Config, Synthesis, blurred
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from models import vae
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.vae import VAE, VAEConfig
 
 CARD = DataSpec(1, 4)  # 16 pixels

@@ -6,7 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.family import Batch, DataSpec, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Noise
 from models.vqvae import VQVAE, VQVAEConfig
 
 

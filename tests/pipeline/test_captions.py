@@ -8,7 +8,7 @@ import pytest
 
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
-from components.data.text import encoder
+from components.data.text import package
 from components.pipeline import captions, prepare, train
 from components.pipeline.plan import Plan
 from tests import captioned
@@ -38,7 +38,7 @@ def test_a_smoke_run_encodes_few_captions_and_no_other_run_takes_them(tmp_path: 
         captions.spec(Plan(Experiment(families={"captioned": {"train": {"smoke": on}}}), "0", card))
         for on in (False, True)
     )
-    assert full.settings == encoder.identity().to_json()
+    assert full.settings == package.identity().to_json()
     assert smoke.settings == full.settings | {"images": captions.SMOKE_IMAGES} and smoke.key != full.key
 
 
@@ -47,6 +47,6 @@ def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest
         Experiment(families={"captioned": {}}), "0", DatasetCard.read(captioned.prepared(tmp_path / "a"))
     )
     before = captions.spec(plan), train.spec(plan, "captioned")
-    monkeypatch.setattr(encoder, "SHA256", "0" * 64)
+    monkeypatch.setattr(package, "SHA256", "0" * 64)
     assert before[0].key != captions.spec(plan).key
     assert before[1].key != train.spec(plan, "captioned").key

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from components.common.errors import InputError
 from components.config.experiment import Publish
 from components.config.train import Initial
-from components.data.text import encoder
+from components.data.text import package
 from components.families.catalogue import build
 from components.pipeline import publish, train
 from components.pipeline.check import advice, check
@@ -60,7 +60,7 @@ def test_groups_that_fit_are_not(store: Store, group: int, batch: int) -> None:
 def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = plan(store, {"diffusion": {"condition": "text"}})
     captioned = replace(made, card=CARD.model_copy(update={"captions": True}))
-    monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+    monkeypatch.setattr(package, "PACKAGES", ("not_installed",))
     with pytest.raises(InputError, match="which is not installed: run `make setup-text`"):
         check(captioned, store)
 

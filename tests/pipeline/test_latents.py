@@ -16,7 +16,7 @@ from components.pipeline.plan import Plan
 from components.pipeline.stage import Context
 from components.stages.cache import Done
 from components.store import Store
-from components.training.latents import EncodeRequest
+from components.training.request import EncodeRequest
 
 FAMILY = "latent_diffusion"
 COUNTS = {"train": 700, "validation": 50, "test": 20}

@@ -13,7 +13,7 @@ from components.records.evaluation import Baseline, MetricResult
 from components.records.model import ModelConfig
 from components.report.front_matter import front_matter, licence
 from components.report.model_card import model_card
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 

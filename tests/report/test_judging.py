@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.extractors.small import default_steps
+from components.extractors.kinds import default_steps
 from components.records.evaluation import Evaluation, MetricResult
 from components.records.run import DataLineage, Lineage, RunManifest
 from components.report.judging import judged_briefly, recognises_few

@@ -15,7 +15,7 @@ from components.data.text import encode_captions
 from components.families import catalogue
 from components.sampling import conditions, generate
 from components.store import Store
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests import captioned
 from tests.families.test_captions import split
 

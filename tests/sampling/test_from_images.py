@@ -19,7 +19,7 @@ from components.sampling.to_file import sample_to_file
 from components.store import Store
 from components.training import request
 from flows.cli import app
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests import tiny
 
 SIDE = 8

@@ -6,7 +6,8 @@ from torch import nn
 from components.common.errors import InputError, RunError
 from components.common.seeds import seed_of
 from components.sampling.generate import draw, generate, labels_for
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 CARD = DataSpec(channels=1, resolution=8, num_classes=10)
 

@@ -15,7 +15,7 @@ from components.records.model import ModelConfig
 from components.sampling.request import SampleOptions
 from components.sampling.to_file import sample_to_file
 from components.store import Store
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests import tiny
 
 CARD = DataSpec(3, 16)

@@ -14,7 +14,8 @@ from components.common.errors import InputError
 from components.records.model import ModelConfig
 from components.sampling.pictures import OpenModel, pictures
 from components.sampling.request import SampleOptions
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 
 
 class Doubles(Generator):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from components.sampling.read_image import one_image, one_mask
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 SIDE = 8
 

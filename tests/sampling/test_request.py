@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from components.common.errors import InputError
-from components.data.text.encoded import DIM
-from components.data.text.encoder import identity
+from components.data.text.package import DIM, identity
 from components.sampling.request import SampleOptions, class_number, prompted
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 CARD = DataSpec(1, 8, 3)
 

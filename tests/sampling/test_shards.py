@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.sampling import shards
 from components.sampling.shards import Sample, Target
 from components.store import Store
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
 SAMPLES = [Sample(i, {"image": i}, label=i % 2, prompt=f"a {i}") for i in range(3)]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.sampling.source_files import SourceFiles, image_files, output_names
-from models.family import DataSpec
+from models.data_spec import DataSpec
 
 
 def test_outputs_have_the_names_of_their_files() -> None:

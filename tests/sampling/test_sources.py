@@ -10,7 +10,8 @@ import torch
 
 from components.families.catalogue import build
 from components.sampling.sources import as_images, source_images
-from models.family import Batch, DataSpec, Noise, SourceShape
+from models.data_spec import DataSpec, SourceShape
+from models.family import Batch, Noise
 from models.super_resolution import enlarged, reduced
 from tests.tiny import CONFIGS, split
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from components.common.errors import InputError
+from components.families.catalogue import is_style_based
 from components.sampling.styles import (
     StyleOptions,
     Styles,
-    is_style_based,
     parsed_layers,
     parsed_seeds,
     slerp,

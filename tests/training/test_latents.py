@@ -19,7 +19,8 @@ from components.report import build_run
 from components.sampling import generate
 from components.store import Store
 from components.training import job, request
-from components.training.latents import EncodeRequest, encode
+from components.training.latents import encode
+from components.training.request import EncodeRequest
 from components.training.validation import validation_batches
 from tests import tiny
 

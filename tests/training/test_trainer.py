@@ -9,7 +9,9 @@ from torch import nn
 
 from components.data.batches import Batches
 from components.training.loop import train
-from models.family import Batch, Config, DataSpec, Family, Phase
+from components.training.trainer import seed
+from models.data_spec import DataSpec
+from models.family import Batch, Config, Family, Phase
 from tests import tiny
 
 
@@ -77,3 +79,10 @@ class QuietMemory(tiny.Memory):
 
     def grid(self, step: int, generator: nn.Module) -> None:
         pass
+
+
+def test_seeds_are_those_of_torch() -> None:
+    torch.manual_seed(1 << 62)
+    expected = torch.rand(3), torch.randperm(9)
+    seed(1 << 62, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected[0]) and torch.equal(torch.randperm(9), expected[1])

@@ -23,7 +23,7 @@ from components.training import checkpoint, job
 from components.training.distributed import Group
 from components.training.request import TrainRequest
 from components.training.warm_start import load_initial, warm_start
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from tests import tiny, two_ranks
 from tests.registry.exports import export
 

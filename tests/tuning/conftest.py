@@ -12,7 +12,7 @@ from components.families.catalogue import config_of
 from components.stages.spec import Spec
 from components.store import Store
 from components.training.request import TrainRequest
-from components.tuning.trial import TrialContext
+from components.tuning.trial_context import TrialContext
 from tests.small_data import *  # noqa: F403  (fixtures)
 
 TRAIN = {"steps": 12, "batch": 16, "precision": "float32", "num_snapshots": 4, "checkpoint_every": 3}

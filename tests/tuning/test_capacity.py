@@ -7,7 +7,7 @@ from typing import Any
 
 from components.config.sweep import Sweep
 from components.tuning import capacity
-from components.tuning.trial import TrialContext
+from components.tuning.trial_context import TrialContext
 from tests.tuning.conftest import changed
 
 

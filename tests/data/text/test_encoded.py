@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.data.text.encoded import DIM, EncodedCaptions, SplitCaptions
+from components.data.text.encoded import EncodedCaptions, SplitCaptions
+from components.data.text.package import DIM
 
 
 def test_no_caption_has_no_tokens() -> None:

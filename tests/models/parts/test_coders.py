@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts import coders
 
 CARD = DataSpec(3, 16, 0)

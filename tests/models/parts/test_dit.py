@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts import dit
 from models.parts.conditions import Condition
 from models.parts.dit import DiT

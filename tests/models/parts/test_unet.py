@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.family import DataSpec
+from models.data_spec import DataSpec
 from models.parts.unet import space_to_depth
 from tests.models.test_diffusion import batch, build
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from components.data.dataset import Split
 from components.sampling.conditions import FixedConditions
 from components.training.health.probe import Probe
-from models.family import Batch, DataSpec, Generator, Noise
+from models.data_spec import DataSpec
+from models.family import Batch, Generator, Noise
 from tests.training.health.test_detector import reread
 
 
