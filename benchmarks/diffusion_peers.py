@@ -40,12 +40,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from gan_proof import put, table
+from judge import trained_judge
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
@@ -61,7 +61,6 @@ from components.data.local import data_version
 from components.evaluation.reference import choose
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
-from components.extractors.small import train_extractor
 from components.families import catalogue
 from components.families.catalogue import module_of
 from components.metrics.distances import Estimate, frechet_estimate
@@ -392,23 +391,7 @@ def installed(package: str) -> str:
 
 def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     """A network trained on the digits' train split, a stage of its own: classifier or rotation."""
-    data, data_is = data_version(home(), DATA, None)
-    settings = {"steps": JUDGE_STEPS, "seed": seed}
-    made = Spec(
-        f"proof-{kind}",
-        settings,
-        code_digest.code("components.extractors.small"),
-        data=data_is,
-    )
-
-    def body(attempt: Store, number: int) -> dict[str, Any]:
-        splits = open_split(data, "train"), open_split(data, "validation")
-        with TemporaryDirectory() as folder:  # the store may be elsewhere
-            described = train_extractor(*splits, Path(folder), kind, JUDGE_STEPS, seed)
-            attempt.upload(Path(folder), "extractor")
-        return {kind: described.to_json()}
-
-    done = cache.run(store, made, body, run_id="proof")
+    done = trained_judge(store, kind, *data_version(home(), DATA, None), JUDGE_STEPS, seed)
     return load_extractor(store.local_copy(f"{done.uri}/extractor"))
 
 

@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from judge import trained_judge
 
 from components.common.errors import InputError, RunError
 from components.common.paths import home
@@ -38,7 +38,6 @@ from components.data import dataset, toy_distributions
 from components.data.dataset import open_split
 from components.data.local import data_version
 from components.extractors.load import load_extractor
-from components.extractors.small import train_extractor
 from components.families import catalogue
 from components.families.catalogue import module_of
 from components.metrics.intervals import share
@@ -315,17 +314,7 @@ class Stacked:
 def prepared(store: Store) -> tuple[dict[str, str], float]:
     """The digits and their classifier, a stage of its own; and its accuracy on validation."""
     data, version = data_version(home(), "mnist5k", None)
-    digests = code_digest.code("components.extractors.small")
-    made = Spec("proof-classifier", {"epochs": 8}, digests, data=version)
-
-    def body(attempt: Store, number: int) -> dict[str, Any]:
-        splits = open_split(data, "train"), open_split(data, "validation")
-        with TemporaryDirectory() as folder:  # the store may be elsewhere
-            made_of = train_extractor(*splits, Path(folder), "classifier")
-            attempt.upload(Path(folder), "extractor")
-        return {"classifier": made_of.to_json()}
-
-    done = cache.run(store, made, body, run_id="proof")
+    done = trained_judge(store, "classifier", data, version)
     digits = {"extractor": done.uri, "data": str(data), "key": done.key, "version": version}
     return digits, cache.read(store, done)["classifier"]["accuracy"]
 

@@ -285,7 +285,7 @@ def show(run: RunManifest, store: Store) -> None:
                 console.print(f"{result.family}: {copied}", style="yellow", markup=False)
             if better := _better_settings(store, run, result.family):
                 console.print(f"better settings of sampling: {better}", markup=False, soft_wrap=True)
-    if doubt := next(filter(None, (recognises_few(result.judge_accuracy) for result in run.results)), ""):
+    if doubt := recognises_few(*(result.judge_accuracy for result in run.results)):
         console.print(doubt, style="yellow", markup=False, soft_wrap=True)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")

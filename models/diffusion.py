@@ -49,14 +49,14 @@ class Generator(family.Generator):
 
     def build_network(self, card: DataSpec) -> nn.Module:
         """Return a new network for the image shape, classes and captions of `card`."""
-        c, beside = self.config, self.extra_channels()
+        c, beside, side = self.config, self.extra_channels(), block_side(self.config, card.resolution)
         if c.network == "dit":
             return DiT(
                 card,
                 width=c.width,
                 depth=c.depth,
                 heads=c.heads,
-                patch=c.patch,
+                patch=side,
                 dropout=c.dropout,
                 beside=beside,
             )
@@ -68,7 +68,7 @@ class Generator(family.Generator):
             concatenate=c.skips == "concatenate",
             attention=c.attention,
             attention_levels=c.attention_levels,
-            factor=c.space_to_depth,
+            factor=side,
             dropout=c.dropout,
             beside=beside,
         )

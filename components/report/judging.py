@@ -17,17 +17,18 @@ def judged_briefly(run: RunManifest, results: Iterable[Evaluation]) -> str:
     steps, every = evaluate.get("extractor_steps") if isinstance(evaluate, dict) else None, list(results)
     kinds = (metric.extractor for one in every for metric in one.metrics.values() if metric.extractor)
     short = brief(next(kinds, ""), steps, images) if isinstance(steps, int) else ""
-    few = (recognises_few(one.judge_accuracy) for one in every)
-    return " ".join(filter(None, (short, next(filter(None, few), ""))))
+    return " ".join(filter(None, (short, recognises_few(*(one.judge_accuracy for one in every)))))
 
 
-def recognises_few(accuracy: float | None) -> str:
+def recognises_few(*accuracies: float | None) -> str:
     """Return that the network which judges recognises few real images, as a sentence; empty if not.
 
     Args:
-        accuracy: the share of real images whose class it recognises; None: it has no classes.
+        accuracies: the share of real images whose class it recognises, in each evaluation; None: it has no
+            classes. The first low share counts.
     """
-    if accuracy is None or accuracy >= RECOGNISED:
+    accuracy = next((share for share in accuracies if share is not None and share < RECOGNISED), None)
+    if accuracy is None:
         return ""
     return (
         f"The network that judges recognises the class of only {accuracy:.0%} of real images: it "

@@ -28,7 +28,8 @@ class References:
     """Why outputs stay, by key, which runs name them, and the attempts that are named."""
 
     reasons: dict[str, str] = field(default_factory=dict)
-    runs: dict[str, list[str]] = field(default_factory=dict)  # by key: those whose records name the output
+    # By key: the runs that name an output, or else the first run that names what needs it.
+    runs: dict[str, list[str]] = field(default_factory=dict)
     attempts: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -45,22 +46,22 @@ def references(store: Store, stages: Mapping[str, str], without: Collection[str]
     """
     referred, queue = References(), list[str]()
 
-    def add(reason: str, text: str) -> None:
+    def add(reason: str, text: str, runs: list[str]) -> None:
         referred.attempts |= {(key, int(number)) for key, number in ATTEMPT.findall(text)}
         for key in KEY.findall(text):
             if key in stages and key not in referred.reasons:
-                referred.reasons[key] = reason
+                referred.reasons[key], referred.runs[key] = reason, list(runs)
                 queue.append(key)
 
     for reason, text in roots(store, without):
-        add(reason, text)
+        add(reason, text, [])
         if reason.startswith(RUN):
-            for key in set(KEY.findall(text)):
-                referred.runs.setdefault(key, []).append(reason.removeprefix(RUN))
+            for key in set(KEY.findall(text)) & referred.runs.keys():
+                referred.runs[key].append(reason.removeprefix(RUN))
     while queue:
         key = queue.pop()
         for text in documents(store.child("store", stages[key], key)):
-            add(referred.reasons[key], text)
+            add(referred.reasons[key], text, referred.runs[key][:1])
     return referred
 
 

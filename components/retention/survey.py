@@ -10,7 +10,7 @@ from typing import Any
 from components.common.errors import InputError
 from components.records.run import RunHead
 from components.registry.runs import read_record
-from components.retention.references import RUN, References, references, registered
+from components.retention.references import References, references, registered
 from components.stages.cache import REMOVABLE
 from components.store import Store
 from components.store.errors import unless_torn
@@ -135,7 +135,7 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
         result.items += [part for part in parts if isinstance(part, Item)]
         result.staying += [part for part in parts if isinstance(part, Kept)]
         rest = output.size() - sum(part.bytes for part in parts)
-        runs_of_output = _runs(output, referred)
+        runs_of_output = referred.runs[key]
         result.staying.append(Kept(output.path, rest, _why(output, referred, runs_of_output), runs_of_output))
     return result
 
@@ -186,13 +186,6 @@ def _within(
 def new(days: float) -> str:
     """Return that something stays because it is new."""
     return f"made in the last {days:g} days"
-
-
-def _runs(output: Output, referred: References) -> list[str]:
-    """Return the runs that keep an output: those that name it, or else the first that names what needs it."""
-    reason = referred.reasons[output.key]
-    indirect = [reason.removeprefix(RUN)] if reason.startswith(RUN) else []
-    return referred.runs.get(output.key, indirect)
 
 
 def _why(output: Output, referred: References, runs: Sequence[str]) -> str:

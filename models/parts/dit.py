@@ -168,21 +168,21 @@ class DiT(nn.Module):
         self,
         card: DataSpec,
         *,
+        patch: int,  # side in pixels
         width: int = 128,  # channels of a token
         depth: int = 4,  # blocks
         heads: int | None = None,  # None: by width
-        patch: int | None = None,  # side in pixels; None: by resolution, see patch_side
         dropout: float = 0.0,  # of the outputs of attention and MLP
         beside: int = 0,  # channels concatenated with the noisy image
     ):
         super().__init__()
-        self.patch, self.resolution = patch or patch_side(card.resolution), card.resolution
-        if card.resolution % self.patch:
-            raise ValueError(f"patch={self.patch} must divide the resolution, {card.resolution}")
+        self.patch, self.resolution = patch, card.resolution
+        if card.resolution % patch:
+            raise ValueError(f"patch={patch} must divide the resolution, {card.resolution}")
         heads = heads or heads_of(width)
         if width % heads or width % 4:
             raise ValueError(f"width={width} must be a multiple of 4 and of heads={heads}")
-        rows, square = card.resolution // self.patch, self.patch**2
+        rows, square = card.resolution // patch, patch**2
         self.embedding = Embedding(width, width=FREQUENCIES, num_classes=card.num_classes, text=card.text)
         self.stem = linear((card.channels + beside) * square, width)
         self.position: Tensor

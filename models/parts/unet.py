@@ -102,21 +102,21 @@ class UNet(nn.Module):
         self,
         card: DataSpec,
         *,
+        factor: int,  # side of a block of pixels, of which channels are made
         width: int = 32,  # channels of a level with multiplier 1
         multipliers: Sequence[int] = (1, 2, 2),  # channels of each level, in widths
         blocks: int = 1,  # residual blocks per level, on the way down and on the way up
         concatenate: bool = False,  # features of skip connections; else add them
         attention: bool = True,  # at the lowest level
         attention_levels: Sequence[int] = (),  # levels, from 0, with attention after every block
-        factor: int | None = None,  # side of a block of pixels; None: by resolution
         dropout: float = 0.0,
         beside: int = 0,  # channels concatenated with the noisy image
     ):
         super().__init__()
-        self.factor = factor or space_to_depth(card.resolution)
-        if card.resolution % self.factor:
-            raise ValueError(f"space_to_depth={self.factor} must divide the resolution, {card.resolution}")
-        dim, square = 4 * width, self.factor**2
+        self.factor = factor
+        if card.resolution % factor:
+            raise ValueError(f"space_to_depth={factor} must divide the resolution, {card.resolution}")
+        dim, square = 4 * width, factor**2
         widths = [width * m for m in multipliers]
 
         def block(before: int, after: int, attend: bool) -> Block:

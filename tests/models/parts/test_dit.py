@@ -42,7 +42,7 @@ def captions(there: int = 3) -> Condition:
 
 def test_starts_as_zero_and_learns() -> None:
     torch.manual_seed(0)
-    network = DiT(CLASSES, width=32, depth=1)
+    network = DiT(CLASSES, patch=2, width=32, depth=1)
     y = network(noisy(), TIMES, Condition(torch.arange(N)))
     assert y.shape == (N, 2, 8, 8) and not y.any()
     (y - 1).square().mean().backward()
@@ -164,7 +164,7 @@ def test_refuses_in_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"^patch=3 must divide the resolution, 28$"):
         DiT(DataSpec(1, 28), patch=3)
     with pytest.raises(ValueError, match=r"^width=128 must be a multiple of 4 and of heads=3$"):
-        DiT(DataSpec(1, 28), width=128, heads=3)
+        DiT(DataSpec(1, 28), patch=2, width=128, heads=3)
 
 
 @pytest.mark.parametrize(
