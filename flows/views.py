@@ -44,22 +44,6 @@ from flows.ranking import best_first, best_of
 from flows.setup import check_stages, plan_of
 from flows.tables import output, print_table
 
-METRICS = {  # columns in the terminal; the page shows all metrics
-    "generate": (
-        "fid",
-        "frechet_distance",
-        "kid",
-        "precision",
-        "recall",
-        "conditional_accuracy",
-        "retrieval_top5",
-    )
-    + ("memorization_rate",),
-    "translate_unpaired": ("fid", "frechet_distance", "kid", "cycle_error", "mse", "backward_kid"),
-    "other": ("reconstruction_fid", "reconstruction_frechet_distance")
-    + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
-}
-
 FOR_INTERVALS = 60  # images, ROWS * GROUPS of components.metrics.distances, which imports SciPy
 RECENT = 50  # runs, the newest, among which the nearest one is looked for
 
@@ -146,11 +130,11 @@ def under_way(store: Store) -> dict[str, str]:
 
 def unplanned(experiment: Experiment) -> list[str]:
     """Return the titles of the stages that every run has; others depend on the data."""
-    data_stages = [stage for stage in of_scope("data") if stage.name != "captions"]
-    families = [
-        f"{name} {family}" for family in experiment.families for name in ("train", "evaluate", "export")
-    ]
-    return [*(stage.name for stage in data_stages), *families, *(stage.name for stage in of_scope("run"))]
+    data, family, run = (
+        [stage.name for stage in of_scope(scope) if stage.is_in_every_run]
+        for scope in ("data", "family", "run")
+    )
+    return [*data, *(f"{name} {each}" for each in experiment.families for name in family), *run]
 
 
 def after(spec: Spec) -> list[str]:
@@ -358,7 +342,7 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
 def columns_of(task: str, results: Sequence[FamilyResult]) -> list[str]:
     """Return the metrics that the terminal shows of results of a task, the one that ranks first."""
     first = ranking_metric([result.metrics for result in results])
-    names = [first, *METRICS.get(task, METRICS["other"])]
+    names = [first, *TASKS[task].columns]
     return [name for name in dict.fromkeys(names) if any(name in result.metrics for result in results)]
 
 

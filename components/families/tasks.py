@@ -25,6 +25,7 @@ class Task:
         baselines: what the metrics are computed of besides, for comparison: the source itself, the source
             enlarged by bicubic interpolation, or the image of the training pair whose source is nearest.
         sheet: the columns of a picture that shows samples.
+        columns: the metrics that a terminal shows; a page shows all.
         verb: what a family does with an image, in a sentence.
         smaller_source: whether a source has fewer pixels than a sample.
     """
@@ -37,6 +38,7 @@ class Task:
     metrics: tuple[Literal["pairs", "set", "retrieval"], ...]
     baselines: tuple[Literal["identity", "bicubic", "nearest_pair"], ...]
     sheet: tuple[Literal["source", "output", "target"], ...]
+    columns: tuple[str, ...]
     verb: str
     smaller_source: bool = False
 
@@ -51,6 +53,9 @@ class Task:
         return "perfect" if self.has_target else "real images"
 
 
+OF_PAIRS = ("reconstruction_fid", "reconstruction_frechet_distance", "mse", "psnr", "ssim", "psnr_y", "lpips")
+OF_SETS = ("fid", "frechet_distance", "kid")
+
 TASKS = {
     "generate": Task(
         "Generating",
@@ -61,6 +66,14 @@ TASKS = {
         metrics=("set", "retrieval"),
         baselines=(),
         sheet=("output",),
+        columns=(
+            *OF_SETS,
+            "precision",
+            "recall",
+            "conditional_accuracy",
+            "retrieval_top5",
+            "memorization_rate",
+        ),
         verb="generates",
     ),
     "reconstruct": Task(
@@ -72,6 +85,7 @@ TASKS = {
         metrics=("pairs",),
         baselines=(),  # the image itself would be perfect
         sheet=("output", "target"),
+        columns=OF_PAIRS,
         verb="reconstructs",
     ),
     "translate": Task(
@@ -83,6 +97,7 @@ TASKS = {
         metrics=("pairs",),
         baselines=("identity", "nearest_pair"),
         sheet=("source", "output", "target"),
+        columns=OF_PAIRS,
         verb="changes",
     ),
     "translate_unpaired": Task(
@@ -95,6 +110,7 @@ TASKS = {
         metrics=("set",),
         baselines=("identity",),
         sheet=("source", "output"),
+        columns=(*OF_SETS, "cycle_error", "mse", "backward_kid"),
         verb="changes",
     ),
     "upscale": Task(
@@ -106,6 +122,7 @@ TASKS = {
         metrics=("pairs",),
         baselines=("bicubic",),
         sheet=("source", "output", "target"),
+        columns=OF_PAIRS,
         verb="enlarges",
         smaller_source=True,
     ),

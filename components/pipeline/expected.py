@@ -13,6 +13,7 @@ from typing import Any
 
 from components.common.units import size
 from components.pipeline import ablation
+from components.pipeline.graph import of_scope
 from components.pipeline.plan import Plan
 from components.records.run import RunManifest, StageEntry
 from components.registry.runs import newest_first
@@ -22,13 +23,6 @@ from components.store.errors import unless_torn
 
 RUNS = 20  # that are looked through, the newest first
 LISTED = 4  # stages that are named, of those of which nothing is known
-JUDGING = (
-    "evaluate",
-    "ablation",
-    "anomaly_models",
-    "latent_analysis",
-    "style_analysis",
-)  # stages that judge a family
 
 
 @dataclass(frozen=True)
@@ -185,12 +179,17 @@ def forecast(
         stage, _, family = title.partition(" ")
         of_stage[stage] += seconds or 0.0
         of_family[family] += seconds or 0.0
-    training, judging = of_stage["train"], sum(of_stage[stage] for stage in JUDGING)
+    training, judging = of_stage["train"], sum(of_stage[stage] for stage in judging_stages())
     total, alone = sum(of_stage.values()), of_family.pop("", 0.0)
     longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
     unknown = [title for title, seconds in rows if seconds is None]
     elapsed = alone + longest + overhead
     return Forecast(training, judging, total - training - judging, unknown, elapsed, len(rows), smoke)
+
+
+def judging_stages() -> list[str]:
+    """Return the names of the stages that judge a trained family: its evaluation and those after it."""
+    return [stage.name for stage in of_scope("family") if "evaluate" in (stage.name, *stage.after)]
 
 
 def disk(taken: int, *, partial: bool = False) -> list[str]:

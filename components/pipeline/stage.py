@@ -7,7 +7,7 @@ Results have names: `prepare` for a stage that runs once, `train/vae` for one th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from components.evaluation.requests import EvaluationPaths
@@ -88,6 +88,16 @@ class Context:
         )
 
 
+def all_families(plan: Plan) -> Sequence[str]:
+    """Return the families of a plan."""
+    return list(plan.experiment.families)
+
+
+def always(plan: Plan) -> bool:
+    """Return True: every plan has the stage."""
+    return True
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of a run.
@@ -112,13 +122,18 @@ class Stage:
     scope: Scope
     spec: Callable[..., Spec]
     run: Callable[[Context], StageResult]
-    families: Callable[[Plan], Sequence[str]] = field(default=lambda plan: list(plan.experiment.families))
-    applies: Callable[[Plan], bool] = field(default=lambda plan: True)
+    families: Callable[[Plan], Sequence[str]] = all_families
+    applies: Callable[[Plan], bool] = always
     on_cluster: bool = True
     after: tuple[str, ...] = ()
     optional: bool = False
     shows_progress: bool = False
     settle: Callable[[Store, Plan, Done], Plan] | None = None
+
+    @property
+    def is_in_every_run(self) -> bool:
+        """Whether every run has the stage, and for each family, whatever the data and the settings."""
+        return self.applies is always and self.families is all_families
 
     def result(
         self,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from components.common.finite import finite
 from components.common.hashing import json_sha256
 from components.common.ranking import DISTANCES, OTHERS
+from components.families.tasks import DEFAULT
 from components.records.evaluation import Metrics
 from components.records.names import page_of
 from components.records.run import RunSummary
@@ -30,7 +31,7 @@ RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability"
 def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
     """Return a run as a line of the index; its status is `unreadable` if the manifest cannot be read."""
     run, status = run or RunSummary(run_id=run_id), run.status if run else "unreadable"
-    costs, data = ("family", "task", "parameters", "train_seconds", "samples_per_second"), run.lineage.data
+    costs, data = ("family", "parameters", "train_seconds", "samples_per_second"), run.lineage.data
     return {
         "run_id": run_id,
         "status": status,
@@ -42,6 +43,7 @@ def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
         "results": [
             {
                 **{name: getattr(result, name) for name in costs},
+                "task": result.task or DEFAULT,
                 "metrics": _in_short(result.metrics),
                 "unlike": unlike_real(result),
             }

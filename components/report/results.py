@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from components.common.errors import InputError
 from components.common.finite import as_number
+from components.families.tasks import TASKS
 from components.records.evaluation import Evaluation, MetricResult, RealImages
 from components.records.run import FamilyResult, RunManifest, RunSummary, StageEntry
 from components.records.training import SampleTable, TrainingResult
@@ -100,9 +101,9 @@ class Samples:
     @property
     def likely_task(self) -> str:
         """The task of a family without a result, by its pictures."""
-        if self.given:
-            return "translate" if self.originals else "translate_unpaired"
-        return "reconstruct" if self.originals else "generate"
+        columns = ("source", self.given), ("output", True), ("target", self.originals)
+        sheet = tuple(name for name, grid in columns if grid)
+        return next(name for name, task in TASKS.items() if task.sheet == sheet)
 
 
 def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Samples:

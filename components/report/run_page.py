@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from components.families.tasks import TASKS
+from components.families.tasks import DEFAULT, TASKS
 from components.records.evaluation import Metrics
 from components.records.run import FamilyResult, RunManifest, TableRow
 from components.registry import reviews
@@ -267,7 +267,7 @@ def strips(
         else []
     )
     tasks = {entry.task for entry in entries if entry.samples.grids and entry.task in TASKS}
-    apart = tasks - {"generate"} if len(tasks) > 1 else set[str]()
+    apart = tasks - {DEFAULT} if len(tasks) > 1 else set[str]()
     for entry in entries:
         if entry.samples.grids:
             metrics = results[entry.name].metrics if entry.name in results else {}
@@ -297,6 +297,7 @@ def inlined(
     """Return the data that the page's script draws."""
     return {
         "kind": "run",
+        "default_task": DEFAULT,
         "run_id": run.run_id,
         "started": run.started,
         "until": run.ended or run.heartbeat,

@@ -42,6 +42,7 @@ from components.stages import cache
 from components.store import Store
 from flows.start import check_stages
 from flows.tasks import TASKS
+from flows.views import unplanned
 
 card = DatasetCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
@@ -59,6 +60,7 @@ check_stages(["model_size"])
 size = sum(store.child(exported.uri).size(name) for name in store.child(exported.uri).find())
 print(json.dumps({
     "planned": list(stages), "inputs": inputs(plan, stage, spec), "task": "model_size" in TASKS,
+    "without_data": unplanned(Experiment(families={"vae": {}})),
     "bytes": cache.read(store, done)["bytes"], "size": size, "states": [done.state, again.state],
 }))
 """
@@ -72,5 +74,9 @@ def test_the_example_is_planned_and_done(copy: Path, tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     names = result["planned"]
     assert names.index("export/vae") < names.index("model_size/vae") < names.index("compare")
+    assert result["without_data"] == [
+        *("prepare", "extractor", "reference", "train vae", "evaluate vae", "export vae", "model_size vae"),
+        *("compare", "gate", "report", "publish"),
+    ]
     assert result["inputs"] == ["export/vae"] and result["task"]
     assert result["bytes"] == result["size"] > 5 and result["states"] == ["ran", "cached"]

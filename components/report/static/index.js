@@ -94,7 +94,7 @@
     return el("div", {}, el("dt", {}, "Measured with"), el("dd", {}, text));
   };
   const doubts = (list) => unique(list.map(({ m }) => m.note).filter(Boolean)).map((note) => el("div", {}, el("dt", {}, "*"), el("dd", {}, `Beware: ${note}.`)));
-  const taskOf = ({ result }) => result.task || "generate";
+  const taskOf = ({ result }) => result.task;
   /* The rows that the state selects; a task or a metric that the data set lacks is replaced by its first. */
   const selected = (rows, state) => {
     const ofSet = rows.filter(({ run }) => dataName(run) === state.set), tasks = unique(ofSet.map(taskOf)).sort();

@@ -183,7 +183,7 @@
     if (!curved.length) { empty(place, "No samples from training have been evaluated."); return; }
     const tasks = unique(curved.map((family) => family.task)), metrics = names.filter((name) => curved.some((family) => hasQuality(family, name)));
     const options = {
-      task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics[0],
+      task: tasks.includes(data.default_task) ? data.default_task : tasks[0], metric: metrics[0],
       logX: false, logY: true,
     };
     const box = el("div"), readout = readoutLine();
