@@ -353,7 +353,9 @@ def check_resources(workers: int, threads: int, gpu: bool) -> None:
     """Raise InputError if the cluster is too small for a training, which would wait forever."""
     import ray
 
-    available = {**ray.cluster_resources(), **_most_resources()}
+    from components.cluster.ray_private import most_resources
+
+    available = {**ray.cluster_resources(), **most_resources()}
     required = {"CPU": workers * threads} | ({"GPU": workers} if gpu else {})
     more = "add nodes to it" if os.environ.get("RAY_ADDRESS") else "run on a larger one (docs/cluster.md)"
     for resource, count in required.items():
@@ -362,17 +364,6 @@ def check_resources(workers: int, threads: int, gpu: bool) -> None:
                 f"{workers} workers with {threads} threads each need {count} {resource}s; the cluster "
                 f"has {available.get(resource, 0):g}; lower train.workers or train.torch_threads, or {more}"
             )
-
-
-def _most_resources() -> dict[str, float]:
-    """Return what a cluster that starts nodes when they are needed can have at most; nothing for others."""
-    try:
-        from ray._private.state import state  # what Ray Train asks itself
-
-        most = state.get_max_resources_from_cluster_config()
-    except Exception:  # another version of Ray, or its client, which cannot ask
-        return {}
-    return {name: float(count) for name, count in (most or {}).items()}
 
 
 def cause_of(error: BaseException) -> Exception:

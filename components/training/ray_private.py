@@ -1,27 +1,19 @@
 """Private members of Ray Train that trainings need, under public names.
 
-No other module uses them. If a new version of Ray changes one, tests/training/test_ray_private.py fails.
+Only files of this name use private members of Ray. If a new version of Ray changes one of these,
+tests/training/test_ray_private.py fails.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ray._private import services
 from ray.train.backend import BackendConfig
 from ray.train.torch import TorchConfig
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.callback import RayTrainCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-
-
-def has_dashboard() -> bool:
-    """Return whether the cluster of this process has a dashboard; True of one that cannot say."""
-    try:
-        return services.get_webui_url_from_internal_kv() != ""
-    except Exception:  # such as through Ray's client
-        return True
 
 
 class Trainer(DataParallelTrainer):

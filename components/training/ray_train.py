@@ -70,7 +70,8 @@ def fit(job: TrainRequest, name: str) -> None:
     warnings.filterwarnings("ignore", module="ray")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-    from components.training.ray_private import Trainer, has_dashboard
+    from components.cluster.ray_private import has_dashboard
+    from components.training.ray_private import Trainer
 
     gpu = job.device == "cuda"
     check_resources(settings.least_workers, settings.torch_threads, gpu)

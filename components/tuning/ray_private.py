@@ -1,6 +1,7 @@
 """Private members of Ray Tune that populations need, under public names.
 
-No other module uses them. If a new version of Ray changes one, tests/tuning/test_ray_private.py fails.
+Only files of this name use private members of Ray. If a new version of Ray changes one of these,
+tests/tuning/test_ray_private.py fails.
 """
 
 from __future__ import annotations

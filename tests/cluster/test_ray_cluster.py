@@ -17,7 +17,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from components.cluster import ray_cluster
+from components.cluster import ray_cluster, ray_private
 from components.common.errors import InputError, RunError
 from components.common.loopback import free_port
 from components.common.progress import watched_by
@@ -94,13 +94,14 @@ def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setitem(
         __import__("sys").modules, "ray", SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0})
     )
+    monkeypatch.setattr(ray_private, "most_resources", dict)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     ray_cluster.check_resources(2, 2, gpu=False)
     with pytest.raises(InputError, match="need 6 CPUs; the cluster has 4.*larger one"):
         ray_cluster.check_resources(3, 2, gpu=False)
     with pytest.raises(InputError, match="need 1 GPUs; the cluster has 0"):
         ray_cluster.check_resources(1, 1, gpu=True)
-    monkeypatch.setattr(ray_cluster, "_most_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
+    monkeypatch.setattr(ray_private, "most_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
     ray_cluster.check_resources(8, 4, gpu=True)
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(InputError, match="need 9 GPUs; the cluster has 8.*add nodes"):

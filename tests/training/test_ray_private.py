@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from components.cluster.ray_cluster import _workers, connect
-from components.training import ray_private
-from components.training.ray_private import Trainer, has_dashboard
+from components.training.ray_private import Trainer
 
 
 def trainer(*, alone: bool = True, guarded: bool = False, **scaling: Any) -> Trainer:
@@ -41,15 +38,6 @@ def test_no_process_hands_out_data_sets_of_ray(guarded: bool) -> None:
     assert count(trainer(guarded=guarded), DatasetsCallback) == 0
 
 
-def test_a_cluster_says_whether_it_has_a_dashboard(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect()
-    assert not has_dashboard(), "the tests' cluster has none"
-    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_get", lambda *_, **__: b"127.0.0.1:8265")
-    assert has_dashboard()
-    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_initialized", lambda: False)
-    assert has_dashboard(), "who cannot ask is guarded"
-
-
 def test_no_process_of_a_joined_cluster_is_ended(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connect()
     monkeypatch.delenv("RAY_ADDRESS")
@@ -68,9 +56,3 @@ def test_several_workers_have_the_process_group_that_ray_would_give_them(gpu: bo
 
 def test_one_worker_has_none() -> None:
     assert not isinstance(trainer().backend_config, TorchConfig)
-
-
-def test_nothing_else_uses_a_private_member() -> None:
-    for file in Path(ray_private.__file__).parent.rglob("*.py"):
-        private = re.search(r"ray\.train\.v2|_create_default_callbacks", file.read_text())
-        assert not private or file.name == "ray_private.py", file.name

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +12,6 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.trial import _TemporaryTrialState
 from ray.tune.schedulers import PopulationBasedTraining
 from ray.tune.schedulers.pbt import _PBTTrialState
-
-from components.tuning import ray_private
-
-PRIVATE = ("_trial_state", "_next_perturbation_sync", "_checkpoint_or_exploit", "_exploit", "saving_to")
 
 
 def test_the_population_s_state_has_its_members() -> None:
@@ -48,10 +42,3 @@ def test_the_population_s_steps_are_called_as_they_are_overridden(
     assert list(inspect.signature(step).parameters) == parameters
     caller: Any = getattr(PopulationBasedTraining, called_by)
     assert member in caller.__code__.co_names
-
-
-def test_nothing_else_uses_a_private_member() -> None:
-    folder = Path(ray_private.__file__).parent
-    for file in folder.glob("*.py"):
-        names = re.findall("|".join(rf"\.{name}\b" for name in PRIVATE), file.read_text())
-        assert not names or file.name == "ray_private.py", f"{file.name}: {names}"
