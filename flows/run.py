@@ -33,6 +33,7 @@ from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.health import HealthEvent
 from components.records.names import DAMAGED, EVENT, INITIAL
+from components.records.stored import TrainingProgress
 from components.records.training import WarmStart
 from components.stages import cache
 from components.stages.cache import Done
@@ -268,9 +269,9 @@ class Run:
             self._report_damaged(spec, attempt, seen.damaged)
             if seen.rates:
                 self.record.stage(spec, "running", **seen.rates)
-            last = unless_torn(lambda: attempt.read_json("progress.json"))
+            last = progress_of(attempt)
             if last and seen.artifact is not None:  # a short training has ended since the bar was made
-                update_progress_artifact(seen.artifact, 100.0 * last["step"] / last["steps"])
+                update_progress_artifact(seen.artifact, 100.0 * last.step / last.steps)
 
     def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display what a training has written since the last look."""
@@ -281,13 +282,13 @@ class Run:
                 self.record.stage(spec, "running", events=len(seen.diagnoses))
         self._report_initial(spec, attempt, seen)
         self._report_diagnoses(spec, attempt, seen.diagnoses)
-        if (progress := unless_torn(lambda: attempt.read_json("progress.json"))) is None:
+        if (progress := progress_of(attempt)) is None:
             return
-        step, steps = progress["step"], progress["steps"]
+        step, steps = progress.step, progress.steps
         self.live_page.refresh()  # there are samples from now on
         seen.rates = self._rates(spec, progress, seen)
         speed = seen.rates.get("images_per_second") or 0.0
-        values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
+        values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress.values.items())[:2])
         self.board.move(spec.title, step, steps, f"{speed:,.0f} images/s  {values}")
         if not seen.announced and (rest := remaining(progress, seen)):
             seen.announced = True
@@ -306,21 +307,19 @@ class Run:
                 else:
                     update_progress_artifact(seen.artifact, percent)
 
-    def _rates(self, spec: Spec, progress: Mapping[str, Any], seen: Seen) -> dict[str, float]:
+    def _rates(self, spec: Spec, progress: TrainingProgress, seen: Seen) -> dict[str, float]:
         """Return the speed of a training since its first look, and what its GPU did at the last."""
-        at, waited = progress["time"], progress.get("waited", 0.0)
-        first_step, first_at, first_waited = seen.first = seen.first or (progress["step"], at, waited)
+        at, waited = progress.time, progress.waited
+        first_step, first_at, first_waited = seen.first = seen.first or (progress.step, at, waited)
         if at <= first_at or not spec.family:
             return {}
-        images = (progress["step"] - first_step) * self.experiment.training(spec.family).batch
+        images = (progress.step - first_step) * self.experiment.training(spec.family).batch
         rates = {
             "images_per_second": images / (at - first_at),
             "data_share": (waited - first_waited) / (at - first_at),
         }
-        gpu = progress.get("gpu", {})
-        return rates | {
-            f"gpu_{name}": value for name, value in gpu.items() if name in ("memory_gb", "utilisation")
-        }
+        gpu = progress.gpu.to_json() if progress.gpu else {}
+        return rates | {f"gpu_{name}": value for name, value in gpu.items() if value is not None}
 
     def _report_initial(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display, once, what a training took of the model that it began with."""
@@ -354,12 +353,17 @@ class Run:
             self.record.stage(spec, "running", events=len(reported))
 
 
-def remaining(progress: Mapping[str, Any], seen: Seen) -> str:
+def progress_of(attempt: Store) -> TrainingProgress | None:
+    """Return how far a training is; None if it has not said so yet."""
+    return TrainingProgress.read(unless_torn(lambda: attempt.read_json("progress.json")))
+
+
+def remaining(progress: TrainingProgress, seen: Seen) -> str:
     """Return how long the rest of a training takes at its rate since the first look; empty: not known yet."""
-    if seen.first is None or progress["time"] - seen.first[1] < STEADY or progress["step"] <= seen.first[0]:
+    if seen.first is None or progress.time - seen.first[1] < STEADY or progress.step <= seen.first[0]:
         return ""
-    step_seconds = (progress["time"] - seen.first[1]) / (progress["step"] - seen.first[0])
-    return duration(step_seconds * (progress["steps"] - progress["step"]))
+    step_seconds = (progress.time - seen.first[1]) / (progress.step - seen.first[0])
+    return duration(step_seconds * (progress.steps - progress.step))
 
 
 def starving(rates: Mapping[str, float]) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from components.pipeline import confirmation, sweep
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Stage
 from components.records.stages import SearchResult
+from components.records.stored import StoredResult, Success
 from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
@@ -22,11 +25,12 @@ def made_by(plan: Plan, store: Store) -> str | None:
     for _, spec in (_stages(plan, store) or {}).values():
         folder = store.child(spec.uri)
         try:
-            attempt = folder.read_json("_SUCCESS")["attempt"]
-            result = folder.read_json(f"attempts/{attempt}/result.json")
-            results.append((result["started"], result["run_id"]))
-        except (*MISSING_OR_TORN, KeyError, TypeError):
+            success = Success.model_validate(folder.read_json("_SUCCESS"))
+            content = folder.read_json(f"attempts/{success.attempt}/result.json")
+            result = StoredResult.model_validate(content)
+        except (*MISSING_OR_TORN, ValidationError):
             return None
+        results.append((result.started, result.run_id))
     return max(results)[1] if results else None
 
 

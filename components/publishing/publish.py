@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from components.common.atomic import HIDDEN
 from components.common.names import first_of
@@ -22,6 +21,7 @@ from components.publishing import format_card, formats, signature
 from components.publishing.provenance import PROVENANCE, statement
 from components.publishing.sbom import SBOM, bill
 from components.records.run import RunManifest
+from components.records.stored import Publication, StoredFile
 from components.store import Store
 from components.store.errors import unless_torn
 from components.store.transfer import Upload, upload_all
@@ -72,9 +72,8 @@ def publish(
             uploads += [replace(file, path=f"models/{family}/{file.path}") for file in files_of]
         if page:
             uploads += folder_files(fetched(store, os.path.dirname(page), Path(scratch)), "report")
-        files = [{"path": u.path, "bytes": u.size, "sha256": u.sha256} for u in uploads]
-        lineage = run.lineage.to_json()
-        manifest = {"schema": 1, "run_id": run.run_id, "lineage": lineage, "files": files}
+        files = [StoredFile(path=u.path, bytes=u.size, sha256=u.sha256) for u in uploads]
+        manifest = Publication(run_id=run.run_id, lineage=run.lineage, files=files)
         target.remove_unfinished()
         if not has(target, manifest):
             target.delete(MANIFEST)  # from here on, until it is written, nothing is published
@@ -85,14 +84,14 @@ def publish(
         if gone and notes is not None:
             notes.append(f"removed from the earlier publication: {first_of(gone, SHOWN)}")
         if not has(target, manifest):
-            target.write_json(MANIFEST, manifest)
+            target.write_json(MANIFEST, manifest.to_json())
     return uploads
 
 
-def has(target: Store, manifest: Mapping[str, Any]) -> bool:
+def has(target: Store, manifest: Publication) -> bool:
     """Return whether this very manifest is published."""
     published = unless_torn(lambda: target.read_json(MANIFEST))
-    return bool(published == json.loads(json.dumps(manifest)))
+    return bool(published == json.loads(json.dumps(manifest.to_json())))
 
 
 def write_formats(exported: Path, names: Sequence[str], to: Path) -> list[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.cluster.resources import processor
 from components.common.errors import InputError, RunError
 from components.common.progress import reported
@@ -17,6 +19,7 @@ from components.publishing.publish import MANIFEST
 from components.publishing.signature import SIGNATURE, is_unsigned
 from components.records.base import Record
 from components.records.gate import TOLERANCE, Reproduction
+from components.records.stored import Publication
 from components.sampling import published
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
@@ -65,10 +68,11 @@ def verify(place: Store, key: Path | None = None, device: str = "cpu") -> list[V
 def _run(place: Store, key: Path | None, device: str) -> Iterator[Verified]:
     """Verify the files of a run, then each model."""
     try:
-        listed = {str(file["path"]): str(file["sha256"]) for file in place.read_json(MANIFEST)["files"]}
-    except (*MISSING_OR_TORN, KeyError, TypeError):
+        files = Publication.model_validate(place.read_json(MANIFEST)).files
+    except (*MISSING_OR_TORN, ValidationError):
         yield Verified(problems=[f"{MANIFEST} is damaged"])
         return
+    listed = {file.path: file.sha256 for file in files}
     problems = differences(place, listed, {MANIFEST})
     yield Verified(
         files=len(listed), holds=[] if problems else ["all files are as published"], problems=problems

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from components.common.errors import InputError
 from components.common.hashing import digest, sha256
 from components.common.paths import home
 from components.common.suggestions import did_you_mean
 from components.config.train import Initial
+from components.records.stored import Publication, StoredResult
 from components.registry.runs import LATEST, find_run, newest_with
 from components.store import Store, mirrors, open_store
 from components.store.errors import MISSING_OR_TORN
@@ -137,13 +140,14 @@ def _recorded(folder: Store) -> str | None:
     """Return the hash of a model's weights that its export or its publication recorded; None: neither did."""
     root, *below = folder.url.rsplit("/", 2)
     published = f"models/{below[-1]}/{WEIGHTS}"  # in RUN/models/FAMILY
-    for place, name, path in (
-        (folder, "result.json", WEIGHTS),
-        (Store(root, folder.options), MANIFEST, published),
-    ):
+    records: list[tuple[Store, str, type[StoredResult | Publication], str]] = [
+        (folder, "result.json", StoredResult, WEIGHTS),
+        (Store(root, folder.options), MANIFEST, Publication, published),
+    ]
+    for place, name, record, path in records:
         try:
-            files = place.read_json(name)["files"]
-            return next(str(file["sha256"]) for file in files if file["path"] == path)
-        except (*MISSING_OR_TORN, KeyError, TypeError, StopIteration):
+            files = record.model_validate(place.read_json(name)).files
+            return next(file.sha256 for file in files if file.path == path)
+        except (*MISSING_OR_TORN, ValidationError, StopIteration):
             continue
     return None

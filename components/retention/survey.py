@@ -9,6 +9,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.records.run import RunHead
+from components.records.stored import StoredResult, Success
 from components.registry.runs import read_record
 from components.retention.references import References, references, registered
 from components.stages.cache import REMOVABLE
@@ -77,13 +78,13 @@ class Output:
     @property
     def winner(self) -> int | None:
         """The attempt that has the result; None if it is unfinished."""
-        success = self._json("_SUCCESS")
-        return success.get("attempt") if isinstance(success, dict) else None
+        success = Success.read(self._json("_SUCCESS"))
+        return success.attempt if success else None
 
     def ended(self, attempt: int) -> float | None:
         """When an attempt finished, in seconds since 1970; None if it has not."""
-        result = self._json(f"attempts/{attempt}/result.json")
-        return result.get("ended") if isinstance(result, dict) else None
+        result = StoredResult.read(self._json(f"attempts/{attempt}/result.json"))
+        return result.ended if result else None
 
     def size(self, prefix: str = "") -> int:
         """The bytes of all files whose path begins with `prefix`."""

@@ -14,9 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.common.errors import InputError, RunError
 from components.common.hashing import sha256
 from components.common.plain_json import parsed
+from components.records.stored import StoredFile, StoredResult, Success
 from components.stages.spec import SCHEMA, Spec
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN, unless_torn
@@ -50,30 +53,29 @@ def finished(store: Store, spec: Spec) -> Done | None:
     """Return the stage's result if it is complete and its files are unchanged; else None."""
     folder = store.child(spec.uri)
     try:
-        success = folder.read_json("_SUCCESS")
-        attempt = folder.child("attempts", str(success["attempt"]))
+        success = Success.model_validate(folder.read_json("_SUCCESS"))
+        attempt = folder.child("attempts", str(success.attempt))
         data = attempt.read_bytes("result.json")
-        result = parsed(data)
-        expected, files = success["sha256"], result["files"]
-    except (*MISSING_OR_TORN, KeyError, TypeError):
+        result = StoredResult.model_validate(parsed(data))
+    except (*MISSING_OR_TORN, ValidationError):
         return None
-    if sha256(data) != expected or not _verified(attempt, files):
+    if sha256(data) != success.sha256 or not _verified(attempt, result.files):
         return None
-    if not all(store.exists(path) for path in result.get("elsewhere", [])):
+    if not all(store.exists(path) for path in result.elsewhere):
         return None
     return Done(
         stage=spec.stage,
         family=spec.family,
         key=spec.key,
-        uri=f"{spec.uri}/attempts/{success['attempt']}",
-        attempt=success["attempt"],
+        uri=f"{spec.uri}/attempts/{success.attempt}",
+        attempt=success.attempt,
         state="cached",
-        sha256=success["sha256"],
-        bytes=sum(entry["bytes"] for entry in files),
-        started=result["started"],
-        seconds=result["seconds"],
-        work_seconds=result["work_seconds"],
-        run_id=result["run_id"],
+        sha256=success.sha256,
+        bytes=sum(file.bytes for file in result.files),
+        started=result.started,
+        seconds=result.seconds,
+        work_seconds=result.work_seconds,
+        run_id=result.run_id,
     )
 
 
@@ -212,44 +214,44 @@ def _complete(
     started: float,
     seconds: float,
 ) -> None:
-    complete = {
-        "schema": SCHEMA,
-        "stage": spec.stage,
-        "family": spec.family,
-        "key": spec.key,
-        "attempt": number,
-        "run_id": run_id,
-        "started": started,
-        "ended": time.time(),
-        "seconds": seconds,
-        **result,
-        "work_seconds": seconds if result.get("work_seconds") is None else result["work_seconds"],
-        "files": inventory(attempt),
-    }
-    attempt.write_json("result.json", complete)
+    worked = result.get("work_seconds")
+    stored = StoredResult(
+        stage=spec.stage,
+        family=spec.family,
+        key=spec.key,
+        attempt=number,
+        run_id=run_id,
+        started=started,
+        ended=time.time(),
+        seconds=seconds,
+        work_seconds=seconds if worked is None else worked,
+        files=inventory(attempt),
+        elsewhere=result.get("elsewhere", []),
+    )
+    attempt.write_json("result.json", {"schema": SCHEMA, **result, **stored.to_json()})
     data = attempt.read_bytes("result.json")
-    folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
+    folder.write_json("_SUCCESS", Success(attempt=number, sha256=sha256(data)).to_json())
 
 
-def inventory(attempt: Store) -> list[Mapping[str, Any]]:
+def inventory(attempt: Store) -> list[StoredFile]:
     """Return path, size and hash of every file of the result."""
     paths = [path for path in attempt.find() if path != "result.json" and not path.startswith(TEMPORARY)]
     contents = ((path, attempt.read_bytes(path)) for path in paths)
-    return [{"path": path, "bytes": len(data), "sha256": sha256(data)} for path, data in contents]
+    return [StoredFile(path=path, bytes=len(data), sha256=sha256(data)) for path, data in contents]
 
 
-def _verified(attempt: Store, files: Iterable[Mapping[str, Any]]) -> bool:
+def _verified(attempt: Store, files: Iterable[StoredFile]) -> bool:
     """Compare the sizes of all files and, in a local store, their hashes; object stores check contents.
 
     Snapshots of weights that `atelier gc` may remove are not compared.
     """
     try:
-        for entry in files:
-            if entry["path"].startswith(REMOVABLE):
+        for file in files:
+            if file.path.startswith(REMOVABLE):
                 continue
-            if attempt.size(entry["path"]) != entry["bytes"]:
+            if attempt.size(file.path) != file.bytes:
                 return False
-            if attempt.is_local and sha256(attempt.read_bytes(entry["path"])) != entry["sha256"]:
+            if attempt.is_local and sha256(attempt.read_bytes(file.path)) != file.sha256:
                 return False
     except FileNotFoundError:
         return False

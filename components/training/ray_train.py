@@ -26,6 +26,7 @@ from components.common.errors import Diverged, InputError, RunError
 from components.common.interruption import interrupted
 from components.common.public import public, public_errors
 from components.records.names import RESULT
+from components.records.stored import WorkerError
 from components.store import Store
 from components.store.errors import LostLease, outlasting
 from components.training import job as training_job
@@ -131,9 +132,9 @@ def raise_error(attempt: Store) -> None:
     """Raise the error that a worker has stored instead of a result, and delete it."""
     if attempt.exists(RESULT) or not attempt.exists(ERROR):
         return
-    failed = attempt.read_json(ERROR)
+    failed = WorkerError.model_validate(attempt.read_json(ERROR))
     attempt.delete(ERROR)
-    raise (Diverged if failed["diverged"] else RunError)(failed["error"])
+    raise (Diverged if failed.diverged else RunError)(failed.error)
 
 
 def _worker(config: Mapping[str, Any]) -> None:
@@ -164,6 +165,6 @@ def _worker(config: Mapping[str, Any]) -> None:
             training_job.fit(job, group, report, leaving)
         except (InputError, RunError) as error:
             if group.rank == 0:
-                failure = {"error": public(str(error)), "diverged": isinstance(error, Diverged)}
+                failure = WorkerError(error=public(str(error)), diverged=isinstance(error, Diverged))
                 with suppress(LostLease):  # the driver notices the same
-                    outlasting(lambda: job.store.child(job.attempt).write_json(ERROR, failure))
+                    outlasting(lambda: job.store.child(job.attempt).write_json(ERROR, failure.to_json()))

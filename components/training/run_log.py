@@ -15,6 +15,7 @@ from torch import nn
 from components.common.errors import RunError
 from components.evaluation.snapshot import SnapshotSelector
 from components.records.health import HealthEvent, Monitoring
+from components.records.stored import TrainingProgress
 from components.sampling import sheets
 from components.store import Store
 from components.store.errors import outlasting
@@ -171,11 +172,12 @@ class RunLog(Log):
         now = time.monotonic()
         if now - self._progress_at >= PROGRESS_SECONDS or step == self.steps:
             self._progress_at = now
-            note = {
-                "step": step,
-                "steps": self.steps,
-                "values": values,
-                "time": time.time(),
-                "pid": os.getpid(),
-            } | (self.throughput.state() if self.throughput else {})
-            self.uploader.put(json.dumps(note).encode(), "progress.json", optional=True)
+            progress = TrainingProgress(
+                step=step,
+                steps=self.steps,
+                values=dict[str, float | None](values),
+                time=time.time(),
+                pid=os.getpid(),
+                **(self.throughput.state() if self.throughput else {}),
+            )
+            self.uploader.put(json.dumps(progress.to_json()).encode(), "progress.json", optional=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.pipeline import graph, unchanged
+from components.records.stored import StoredResult, Success
 from components.stages.spec import Spec
 from components.store import Store
 from tests.pipeline.test_check import plan
@@ -16,8 +17,12 @@ SMALL = {"dcgan": {"width": 8, "latent": 8}}
 
 def finish(store: Store, spec: Spec, run_id: str, started: float) -> None:
     """Let a stage have a result."""
-    store.write_json(f"{spec.uri}/_SUCCESS", {"attempt": 1})
-    store.write_json(f"{spec.uri}/attempts/1/result.json", {"run_id": run_id, "started": started})
+    result = StoredResult(
+        stage=spec.stage, key=spec.key, attempt=1, run_id=run_id,
+        started=started, ended=started + 1, seconds=1.0, work_seconds=1.0, files=[],
+    )  # fmt: skip
+    store.write_json(f"{spec.uri}/_SUCCESS", Success(attempt=1).to_json())
+    store.write_json(f"{spec.uri}/attempts/1/result.json", result.to_json())
 
 
 def test_nothing_is_new_once_each_stage_has_its_result(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.config.train import Initial
+from components.records.stored import Publication, StoredFile
 from components.registry.models import find_model, identified, local_model, read_weights
 from components.store import Store
 from tests.registry.exports import export, record
@@ -63,8 +65,7 @@ def test_a_published_model_is_fetched_once_and_anew_where_it_changed(
     assert local_model(f"{run.url}/models/vae") == folder
     run.write_bytes("models/vae/config.json", b'{"other": 1}')
     assert (local_model(run.url, "vae") / "config.json").read_bytes() == b'{"other": 1}'
-    files = [{"path": "models/vae/model.safetensors", "sha256": sha256(b"published")}]
-    run.write_json("manifest.json", {"files": files})
+    run.write_json("manifest.json", manifest(sha256(b"published")))
     with pytest.raises(InputError, match=r"model.safetensors is not the file that was published"):
         local_model(run.url, "vae")
     named = "it needs config.json and model.safetensors; the published run has vae"
@@ -72,12 +73,18 @@ def test_a_published_model_is_fetched_once_and_anew_where_it_changed(
         local_model(run.url, "gan")
 
 
+def manifest(weights: str) -> dict[str, Any]:
+    """The manifest.json of a run with the model `vae`, whose weights have this hash."""
+    file = StoredFile(path="models/vae/model.safetensors", bytes=7, sha256=weights)
+    return Publication(run_id="7", files=[file]).to_json()
+
+
 def test_a_published_folder_with_other_weights_is_refused(tmp_path: Path) -> None:
     run = Store(f"file://{tmp_path}/7")
     for name, content in MODEL.items():
         run.write_bytes(f"models/vae/{name}", content)
     weights = sha256(MODEL["model.safetensors"])
-    run.write_json("manifest.json", {"files": [{"path": "models/vae/model.safetensors", "sha256": weights}]})
+    run.write_json("manifest.json", manifest(weights))
     assert local_model(run.url, "vae") == tmp_path / "7/models/vae"
     run.write_bytes("models/vae/model.safetensors", b"other")
     with pytest.raises(InputError, match=r"model.safetensors is not the file that was published"):
@@ -111,6 +118,5 @@ def test_a_published_model_is_identified_by_the_list_of_its_publication(tmp_path
     public.write_bytes("7/models/vae/model.safetensors", b"weights")
     address = Initial(model=public.child("7/models/vae").url)
     assert identified(public, address).sha256 == sha256(b"weights")  # of a copied folder, without a record
-    files = [{"path": "models/vae/model.safetensors", "sha256": "recorded"}]
-    public.write_json("7/manifest.json", {"files": files})
+    public.write_json("7/manifest.json", manifest("recorded"))
     assert identified(public, address).sha256 == "recorded"

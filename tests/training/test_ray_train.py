@@ -28,11 +28,12 @@ YESTERDAY = {"error": "the loss was not finite", "diverged": True}
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Train with a worker that does what it is given."""
     monkeypatch.setenv(WORKERS_START, ENVIRONMENT[WORKERS_START])
+    from components.cluster import ray_private as of_clusters
     from components.training import ray_private
 
     monkeypatch.setattr(ray_train, "connect", lambda: None)
     monkeypatch.setattr(ray_train, "check_resources", lambda *_: None)
-    monkeypatch.setattr(ray_private, "has_dashboard", lambda: False)
+    monkeypatch.setattr(of_clusters, "has_dashboard", lambda: False)
 
     def call(worker: Any, workers: Any = 2) -> None:
         train = tiny.settings(workers=workers).model_dump(mode="json")
