@@ -91,11 +91,12 @@ def insisting_on(sha256: str, job: str, *arguments: Any) -> Any:
 def invent(store: Store, parts: str, start: int, n: int) -> None:
     """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
     from components.evaluation.parts import write_part
+    from components.records.evaluation import Part
 
     for first, length in ranges(max(n - start, 0), LOOKED):
         random = np.random.default_rng([start, first])
         values = np.maximum(random.normal(0.3, 0.3, (length, 2048)), 0).astype(np.float32)
-        write_part(store, parts, start + first, {"features": values})
+        write_part(store, parts, start + first, {"features": values}, Part(n=length))
 
 
 def set_up(folder: Path, count: int, small: bool) -> str:

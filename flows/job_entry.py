@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ try:
     from components.common.errors import InputError
     from components.common.paths import home
     from components.config.experiment import Experiment
+    from components.records.launch import JobName, JobRequest
     from components.records.run import RunHead
     from components.registry.runs import read_record
     from components.store import open_store
@@ -36,28 +36,28 @@ def run() -> int:
     """
     from flows import start
 
-    request = json.loads(Path(REQUEST).read_text())
-    job = json.loads(os.environ["ATELIER_LAUNCH"])
-    experiment = Experiment.model_validate(request["experiment"])
-    for what, version in request["versions"].items():
+    request = JobRequest.model_validate_json(Path(REQUEST).read_text())
+    job = JobName.model_validate_json(os.environ["ATELIER_LAUNCH"])
+    experiment = Experiment.model_validate(request.experiment)
+    for what, version in request.versions.items():
         check_same(what, versions()[what], version, experiment.cluster or "")
     store = open_store(experiment.store.url, home())
     store.check()
-    if not store.exists(f"launches/{job['key']}/{job['number']}.json"):
+    if not store.exists(f"launches/{job.key}/{job.number}.json"):
         raise InputError(
             f"{store.url} is another store for the cluster than for the machine that submitted the job; "
             "compare AWS_ENDPOINT_URL and the credentials of the two"
         )
-    begun = read_record(store, job["run_id"], RunHead) is not None
+    begun = read_record(store, job.run_id, RunHead) is not None
     record = start.start(
         experiment,
-        force=request["force"],
-        explain=request["explain"],
-        smoke=request["smoke"],
-        command=request["command"],
-        resume=job["run_id"] if begun else None,
-        run_id=job["run_id"],
-        version=request["version"],
+        force=request.force,
+        explain=request.explain,
+        smoke=request.smoke,
+        command=request.command,
+        resume=job.run_id if begun else None,
+        run_id=job.run_id,
+        version=request.version,
     )
     return 0 if record.status == "done" else 1
 

@@ -12,12 +12,12 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from components.cluster.ray_jobs import Job, RayJobs
 from components.common.errors import InputError, RunError
@@ -31,6 +31,7 @@ from components.data.sources.splits import evaluable
 from components.pipeline import prepare
 from components.pipeline.check import check
 from components.pipeline.plan import Plan
+from components.records.launch import JobName, JobRequest, SubmittedJob
 from components.records.run import RunHead, RunManifest
 from components.registry.runs import read_record
 from components.store import Store, numbered, open_store
@@ -98,13 +99,10 @@ class AsRayJob:
             number = attempt.number + 1 if attempt else 1
             goes_on = attempt.run_id if attempt and run and not run.ended else None
             new = Attempt(number, f"atelier-{key}-a{number}", goes_on or launch.resume or new_id())
-            content = {
-                "job": new.job,
-                "run_id": new.run_id,
-                "cluster": public(self.address),
-                "created": now(),
-            }
-            numbered.create(series, number, content)  # or another process was faster
+            submitted = SubmittedJob(
+                job=new.job, run_id=new.run_id, cluster=public(self.address), created=now()
+            )
+            numbered.create(series, number, submitted.to_json())  # or another process was faster
         for other in jobs.list(f"atelier-{key}-a"):
             if other.name != attempt.job and not other.ended:
                 jobs.stop(other.name)
@@ -117,8 +115,9 @@ class AsRayJob:
     def submit(self, jobs: RayJobs, key: str, attempt: Attempt, folder: Path) -> None:
         """Submit a job of a series."""
         commit, dirty = commit_of(home())
+        name = JobName(key=key, number=attempt.number, run_id=attempt.run_id)
         environment = {
-            "ATELIER_LAUNCH": json.dumps({"key": key, "number": attempt.number, "run_id": attempt.run_id}),
+            "ATELIER_LAUNCH": json.dumps(name.to_json()),
             "PYTHONUNBUFFERED": "1",
             COMMIT: f"{commit or ''}{DIRTY if dirty else ''}",
             **{name: os.environ[name] for name in (SECONDS,) if name in os.environ},
@@ -154,8 +153,8 @@ def newest(series: Store) -> Attempt | None:
     number = numbered.highest(series)
     if not number:
         return None
-    content = series.read_json(numbered.name(number))
-    return Attempt(number, content["job"], content["run_id"])
+    submitted = SubmittedJob.model_validate(series.read_json(numbered.name(number)))
+    return Attempt(number, submitted.job, submitted.run_id)
 
 
 def has_ended(store: Store, attempt: Attempt) -> bool:
@@ -213,26 +212,26 @@ def request_folder(launch: Launch, version: str, store: Store) -> Iterator[tuple
         for package in CODE:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(CHECKOUT / package, folder / package, ignore=ignored)
-        request = {
-            "experiment": launch.experiment.model_dump(mode="json"),
-            "version": version,
-            "force": sorted(launch.force),
-            "explain": launch.explain,
-            "smoke": launch.smoke,
-            "command": launch.command,
-            "resume": launch.resume,
-            "versions": versions(),
-        }
-        (folder / REQUEST).write_text(json.dumps(request, sort_keys=True))
+        request = JobRequest(
+            experiment=launch.experiment.model_dump(mode="json"),
+            version=version,
+            force=sorted(launch.force),
+            explain=launch.explain,
+            smoke=launch.smoke,
+            command=launch.command,
+            resume=launch.resume,
+            versions=versions(),
+        )
+        (folder / REQUEST).write_text(json.dumps(request.to_json(), sort_keys=True))
         yield folder, key(folder, request, store)
 
 
-def key(folder: Path, request: Mapping[str, Any], store: Store) -> str:
+def key(folder: Path, request: JobRequest, store: Store) -> str:
     """Return the key of a series of jobs: it follows from code, settings, data and store."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != REQUEST)
     code = {path.relative_to(folder).as_posix(): digest(path, "sha256") for path in files}
-    asked = {name: value for name, value in request.items() if name not in ("command", "explain")}
-    experiment = {name: value for name, value in request["experiment"].items() if name != "cluster"}
+    asked = request.model_dump(exclude={"command", "explain"})
+    experiment = {name: value for name, value in request.experiment.items() if name != "cluster"}
     return key_of({**asked, "experiment": experiment, "code": code, "store": store.url})
 
 

@@ -16,7 +16,7 @@ from components.evaluation.parts import write_part
 from components.evaluation.requests import EvaluationPaths
 from components.extractors.load import load_extractor
 from components.metrics.manifold import nearest
-from components.records.evaluation import Metrics
+from components.records.evaluation import Metrics, Part
 
 
 def extract_external_features(places: EvaluationPaths, external: ExternalImages, start: int) -> None:
@@ -28,7 +28,7 @@ def extract_external_features(places: EvaluationPaths, external: ExternalImages,
         arrays = {"features": extract(images)}
         if external.labels is not None:
             arrays |= {"labels": external.labels, "images": images}
-        write_part(store, places.parts, start, arrays)
+        write_part(store, places.parts, start, arrays, Part(n=len(rows)))
 
 
 def evaluate_external(

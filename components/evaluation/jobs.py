@@ -41,7 +41,7 @@ from components.families.catalogue import task_of
 from components.families.tasks import Task
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, luma_values, squared_errors
-from components.records.evaluation import Baseline, Evaluation, Metrics, Neighbours, RealImages
+from components.records.evaluation import Baseline, Evaluation, Metrics, Neighbours, Part, RealImages
 from components.records.extractor import ExpectedExtractor, ExtractorIdentity
 from components.records.names import RESULT
 from components.records.stages import ReferenceResult
@@ -82,7 +82,8 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
     with using_threads(places.threads):
         extract = load_extractor(store.local_copy(places.extractor), places.expected)
         images = open_split(store.local_copy(places.data), split).images
-        write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
+        features = extract(images[np.arange(start, start + n)])
+        write_part(store, parts, start, {"features": features}, Part(n=n))
 
 
 def reference(
@@ -113,12 +114,8 @@ def reference(
     return ReferenceResult(reference=info, real=real)
 
 
-def sample(job: SampleRequest) -> Mapping[str, Any]:
-    """Sample images and store their features, labels and, if they have targets, their errors.
-
-    Returns:
-        n, and the seconds of sampling alone.
-    """
+def sample(job: SampleRequest) -> Part:
+    """Sample images and store their features, labels and, if they have targets, their errors."""
     places = job.places
     store = places.store
     if finished := read_part(store, places.parts, job.start):
@@ -133,8 +130,9 @@ def sample(job: SampleRequest) -> Mapping[str, Any]:
             generator, inputs, job.n, job.seed, start=job.start, device=job.device
         )
         arrays = arrays_of(job, generator, inputs, samples, extract)
-        details = {"n": job.n, "seconds": samples.seconds, "border": border_of(generator, inputs)}
-    return write_part(store, places.parts, job.start, arrays, **details)
+        part = Part(n=job.n, seconds=samples.seconds, border=border_of(generator, inputs))
+    write_part(store, places.parts, job.start, arrays, part)
+    return part
 
 
 def arrays_of(
@@ -316,7 +314,8 @@ def _backward(store: Store, parts: str, out: Path, ref: Reference, prefix: str =
 
 
 def _border(store: Store, parts: str) -> int | None:
-    return (read_part(store, parts, 0) or {}).get("border")
+    part = read_part(store, parts, 0)
+    return part.border if part else None
 
 
 def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:

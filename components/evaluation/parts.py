@@ -5,35 +5,28 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components.common.arrays import open_array
 from components.common.errors import RunError
+from components.records.evaluation import Part
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 
-def write_part(
-    store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **details: Any
-) -> Mapping[str, Any]:
-    """Store the arrays of the range that begins at `start` and, last, done.json with the details."""
+def write_part(store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], part: Part) -> None:
+    """Store the arrays of the range that begins at `start` and, last, done.json."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():
             np.save(Path(folder) / f"{name}.npy", array)
         store.upload(folder, f"{parts}/{start:08d}")
-    store.write_json(f"{parts}/{start:08d}/done.json", details)
-    return details
+    store.write_json(f"{parts}/{start:08d}/done.json", part.to_json())
 
 
-def read_part(store: Store, parts: str, start: int) -> Mapping[str, Any] | None:
-    """Return the details of the part that begins at `start`; None if it is not complete."""
-    try:
-        details: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
-    except MISSING_OR_TORN:
-        return None
-    return details
+def read_part(store: Store, parts: str, start: int) -> Part | None:
+    """Return what is known of the part that begins at `start`; None if it is not complete."""
+    return Part.read(unless_torn(lambda: store.read_json(f"{parts}/{start:08d}/done.json")))
 
 
 def merge_parts(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:

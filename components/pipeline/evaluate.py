@@ -99,7 +99,7 @@ def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> 
     evaluation: Evaluation = ray_cluster.call(
         "components.evaluation.jobs:evaluate_family", request, cpus=cpus
     )
-    evaluation.samples_per_second = n / sum(part["seconds"] for part in parts)
+    evaluation.samples_per_second = n / sum(part.seconds for part in parts)
     return evaluation
 
 

@@ -188,3 +188,11 @@ class ExternalEvaluation(Record):
         yield from (("source", self.source), ("images", self.images), ("data", self.data))
         yield from (("split", self.split), ("measures", measures(self.metrics)))
         yield from (("summary", self.summary), ("beware", self.beware))
+
+
+class Part(Record):
+    """done.json of a part: a range of images whose arrays are stored."""
+
+    n: int  # images
+    seconds: float = 0.0  # of sampling alone
+    border: int | None = None  # pixels at each edge without a metric of pairs

@@ -11,6 +11,7 @@ import torch
 from components.common.chunks import ranges
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
+from components.evaluation import jobs
 from components.evaluation.jobs import extract_features, sample
 from components.evaluation.parts import merge_parts, read_part
 from components.evaluation.requests import EvaluationPaths, SampleRequest
@@ -79,6 +80,15 @@ def test_labels_follow_the_data(store: Store, tmp_path: Any) -> None:
     counts = DatasetCard.read(store.path("data")).label_counts["train"]
     labels = drawn(store, "diffusion", 64, tmp_path)["labels"]
     np.testing.assert_array_equal(labels, generate.labels_for(range(N), counts, 5))
+
+
+def test_features_that_are_there_are_not_computed_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = places(store, "parts/real")
+    extract_features(where, "test", 0, 64)
+    monkeypatch.setattr(jobs, "load_extractor", lambda *_: pytest.fail("computed again"))
+    extract_features(where, "test", 0, 64)
 
 
 def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:
