@@ -167,7 +167,7 @@ def analysis(args: argparse.Namespace) -> None:
     from components.analysis import jobs
     from components.analysis.view import TRAINING
     from components.analysis.views import VIEWS, make_view
-    from components.evaluation.requests import EvaluationPaths, Use
+    from components.evaluation.requests import AnalysisRequest, EvaluationPaths
     from components.store import open_store
 
     off = ("--set", "evaluate.latent_analysis=false", "--set", "evaluate.ablation_samples=0")
@@ -183,7 +183,7 @@ def analysis(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     for family in args.families:
         subject = jobs.open_subject(
-            Use(places, f"{uris[f'train/{family}']}/model", "", 0, "", {}, TRAINING), store
+            AnalysisRequest(places, f"{uris[f'train/{family}']}/model", "", 0, "", {}, TRAINING), store
         )
         total = 0.0
         for name in VIEWS:

@@ -189,7 +189,7 @@ def evaluate(
         metrics={measure: metrics[measure] for measure in first_to_last(metrics)},
         memorised_files=memorised,
         summary=in_words(metrics),
-        beware=warnings(metrics, memorised, accuracy),
+        warnings=warnings(metrics, memorised, accuracy),
     )
 
 

@@ -56,7 +56,7 @@ RUNS: dict[str, Run] = {}
 
 
 @dataclass
-class Seen:
+class TrainingDisplay:
     """What was displayed of a training."""
 
     begun: bool = False
@@ -235,7 +235,7 @@ class Run:
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
         """Show the progress and the diagnoses that a training writes into its attempt's folder."""
-        over, seen = threading.Event(), Seen(initial=attempt.exists(INITIAL))
+        over, seen = threading.Event(), TrainingDisplay(initial=attempt.exists(INITIAL))
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=lambda: context.run(self._watch, spec, attempt, over, seen), daemon=True
@@ -259,7 +259,7 @@ class Run:
         with contextlib.nullcontext() if stage.scope == "sweep" else watched_by(watch):
             yield
 
-    def _watch(self, spec: Spec, attempt: Store, over: threading.Event, seen: Seen) -> None:
+    def _watch(self, spec: Spec, attempt: Store, over: threading.Event, seen: TrainingDisplay) -> None:
         while not over.wait(POLL):
             with contextlib.suppress(Exception):  # an outage; the next look retries
                 self._look(spec, attempt, seen)
@@ -273,7 +273,7 @@ class Run:
             if last and seen.artifact is not None:  # a short training has ended since the bar was made
                 update_progress_artifact(seen.artifact, 100.0 * last.step / last.steps)
 
-    def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
+    def _look(self, spec: Spec, attempt: Store, seen: TrainingDisplay) -> None:
         """Display what a training has written since the last look."""
         if not seen.begun:  # what an earlier run has displayed
             seen.diagnoses.update(diagnoses(attempt))
@@ -307,7 +307,7 @@ class Run:
                 else:
                     update_progress_artifact(seen.artifact, percent)
 
-    def _rates(self, spec: Spec, progress: TrainingProgress, seen: Seen) -> dict[str, float]:
+    def _rates(self, spec: Spec, progress: TrainingProgress, seen: TrainingDisplay) -> dict[str, float]:
         """Return the speed of a training since its first look, and what its GPU did at the last."""
         at, waited = progress.time, progress.waited
         first_step, first_at, first_waited = seen.first = seen.first or (progress.step, at, waited)
@@ -321,7 +321,7 @@ class Run:
         gpu = progress.gpu.to_json() if progress.gpu else {}
         return rates | {f"gpu_{name}": value for name, value in gpu.items() if value is not None}
 
-    def _report_initial(self, spec: Spec, attempt: Store, seen: Seen) -> None:
+    def _report_initial(self, spec: Spec, attempt: Store, seen: TrainingDisplay) -> None:
         """Display, once, what a training took of the model that it began with."""
         if seen.initial or not attempt.exists(INITIAL):
             return
@@ -358,7 +358,7 @@ def progress_of(attempt: Store) -> TrainingProgress | None:
     return TrainingProgress.read(unless_torn(lambda: attempt.read_json("progress.json")))
 
 
-def remaining(progress: TrainingProgress, seen: Seen) -> str:
+def remaining(progress: TrainingProgress, seen: TrainingDisplay) -> str:
     """Return how long the rest of a training takes at its rate since the first look; empty: not known yet."""
     if seen.first is None or progress.time - seen.first[1] < STEADY or progress.step <= seen.first[0]:
         return ""

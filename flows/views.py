@@ -401,7 +401,7 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
     _show_notes(console, noted([evaluation.metrics]))
     if evaluation.summary:
         console.print(evaluation.summary, markup=False, soft_wrap=True)
-    for sentence in evaluation.beware:
+    for sentence in evaluation.warnings:
         console.print(sentence, style="yellow", markup=False, soft_wrap=True)
     console.print(f"images were used {evaluation.preparation}", style="dim", markup=False)
 

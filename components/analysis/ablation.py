@@ -19,12 +19,12 @@ from torch import Tensor
 from components.common import seeds
 from components.common.chunks import equal_size
 from components.common.errors import InputError
-from components.common.memory import Newest
+from components.common.memory import LastValue
 from components.common.threads import using_threads
 from components.common.validation import explain
 from components.data.dataset import Split, to_float, to_uint8
 from components.evaluation import evaluate
-from components.evaluation.equivariance import Mover, can_move
+from components.evaluation.equivariance import MotionGenerator, can_move
 from components.evaluation.jobs import open_reference, pair_values
 from components.evaluation.reference import EvaluationSample, Reference
 from components.evaluation.requests import EvaluationPaths, Variant
@@ -42,7 +42,7 @@ SPLIT = "test"
 FRAMES = 10  # columns of a picture of trajectories
 SEEDS, REAL_IMAGES = 6, 4  # its rows: from noise to samples, from real images to noise
 
-OPENED = Newest[tuple[Generator, EvaluationInputs]]()  # which the variants of a model share
+OPENED = LastValue[tuple[Generator, EvaluationInputs]]()  # which the variants of a model share
 
 
 def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Generator:
@@ -168,7 +168,7 @@ def moved(
     }
     strips = {}
     for name, path in motions.items():
-        mover = Mover(generator, path)
+        mover = MotionGenerator(generator, path)
         generate.draw(mover, card, n=SEEDS, batch=SEEDS, seed=seed, device=device, **conditions)
         strips[name] = to_uint8(mover.frames).cpu().numpy()
     return strips

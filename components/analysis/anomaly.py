@@ -19,7 +19,7 @@ RESAMPLES = 200  # of the test images, for intervals
 
 
 @dataclass(frozen=True)
-class Detected:
+class ClassErrors:
     """Reconstruction errors of test images by a model that was trained without one class."""
 
     error: np.ndarray  # (N,)
@@ -78,7 +78,7 @@ def anomaly(subject: Subject) -> View | None:
     )
 
 
-def detected(subject: Subject, generator: Generator, unknown: int) -> Detected:
+def detected(subject: Subject, generator: Generator, unknown: int) -> ClassErrors:
     """The errors of test images by a model trained without class `unknown`, which the test labels have."""
     labels = {split: subject.labels(split) for split in ("validation", "test")}
     assert labels["validation"] is not None and labels["test"] is not None
@@ -87,7 +87,7 @@ def detected(subject: Subject, generator: Generator, unknown: int) -> Detected:
         for split in labels
     }
     others = errors["validation"][labels["validation"] != unknown]
-    return Detected(errors["test"], labels["test"] == unknown, float(np.quantile(others, QUANTILE)))
+    return ClassErrors(errors["test"], labels["test"] == unknown, float(np.quantile(others, QUANTILE)))
 
 
 def within_classes(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
@@ -96,7 +96,7 @@ def within_classes(labels: np.ndarray, random: np.random.RandomState) -> np.ndar
     return np.concatenate([random.choice(rows, len(rows)) for rows in of_each])
 
 
-def cells(one: Detected, again: np.ndarray) -> list[Estimate]:
+def cells(one: ClassErrors, again: np.ndarray) -> list[Estimate]:
     """The numbers of a class with intervals; `again` (B, 5) are those of resampled images."""
     area, precision, base, _, _ = map(float, one.measured())
     strange, flagged = one.strange, one.error > one.threshold
@@ -110,7 +110,7 @@ def cells(one: Detected, again: np.ndarray) -> list[Estimate]:
     ]
 
 
-def means(by_class: Sequence[Detected], again: np.ndarray) -> list[Estimate]:
+def means(by_class: Sequence[ClassErrors], again: np.ndarray) -> list[Estimate]:
     """The means over classes, with the intervals of `again` (classes, B, 5)."""
     values, resampled = np.mean([errors.measured() for errors in by_class], 0), again.mean(0)
     estimates = [

@@ -11,14 +11,14 @@ import numpy as np
 
 from components.analysis import views
 from components.analysis.view import Judge, Subject
-from components.common.memory import Newest
+from components.common.memory import LastValue
 from components.common.threads import using_threads
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.evaluation import evaluate
 from components.evaluation.jobs import open_reference
 from components.evaluation.reference import EvaluationSample, Reference
-from components.evaluation.requests import Use
+from components.evaluation.requests import AnalysisRequest
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
 from components.records.analysis import View, ViewResult
@@ -28,10 +28,10 @@ from components.store import Store
 
 SPLITS = ("train", "validation", "test")
 
-OPENED = Newest[Subject]()  # whose codes the views of a model share
+OPENED = LastValue[Subject]()  # whose codes the views of a model share
 
 
-def make_view(job: Use) -> View | None:
+def make_view(job: AnalysisRequest) -> View | None:
     """Make a view and save its pictures; None where the view does not apply."""
     store, part = job.places.store, f"{job.places.parts}/{job.view}.json"
     if store.exists(part) and (finished := ViewResult.read(store.read_json(part))):
@@ -48,7 +48,7 @@ def make_view(job: Use) -> View | None:
     return record
 
 
-def open_subject(job: Use, store: Store) -> Subject:
+def open_subject(job: AnalysisRequest, store: Store) -> Subject:
     """The model, the images and the reference that a view needs."""
     generator, card, model = load_model(store.local_copy(job.model))
     folder = store.local_copy(job.places.data)

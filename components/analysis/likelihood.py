@@ -68,7 +68,7 @@ def divergences(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
 def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     """Means and log variances (N, Z), float64, of the test images that the likelihood is of."""
     generator: Any = subject.generator
-    parts = [generator.posterior(batch) for batch in likened(subject)]
+    parts = [generator.posterior(batch) for batch in likelihood_batches(subject)]
     mean, log_variance = (torch.cat(values).double().cpu().numpy() for values in zip(*parts, strict=True))
     return mean, log_variance
 
@@ -102,7 +102,7 @@ def operations(subject: Subject) -> int:
     return int(counter.get_total_flops())
 
 
-def likened(subject: Subject) -> Iterator[Batch]:
+def likelihood_batches(subject: Subject) -> Iterator[Batch]:
     """The first test images as the likelihood sees them: made binary if the model is, by the same draws."""
     generator: Any = subject.generator
     images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
@@ -115,7 +115,7 @@ def likened(subject: Subject) -> Iterator[Batch]:
 
 def as_seen(subject: Subject) -> str:
     """Whether test images are made binary, in words."""
-    images = [batch.image for batch in likened(subject) if batch.image is not None]
+    images = [batch.image for batch in likelihood_batches(subject) if batch.image is not None]
     return "made binary" if all(bool((x.abs() == 1).all()) for x in images) else "as they are"
 
 

@@ -41,7 +41,7 @@ def set_imports_aside() -> None:
     gc.freeze()
 
 
-class Newest(Generic[T]):
+class LastValue(Generic[T]):
     """Keeps what was made last, for jobs that follow each other in a worker and need the same."""
 
     def __init__(self) -> None:

@@ -82,7 +82,7 @@ def motion_errors(
     return result
 
 
-class Mover(Generator):
+class MotionGenerator(Generator):
     """A generator that records its samples under some motions, clipped."""
 
     def __init__(self, generator: Generator, motions: Sequence[tuple[float, float]]):

@@ -66,7 +66,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Use:
+class AnalysisRequest:
     """A job that computes one view of a latent space analysis."""
 
     places: EvaluationPaths

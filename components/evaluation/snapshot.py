@@ -93,7 +93,7 @@ class SnapshotEvaluator:
         return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
 
-def open_jury(
+def open_evaluator(
     store: Store,
     reference: str,
     extractor: str,

@@ -26,7 +26,7 @@ from components.data.synthetic import read_synthetic
 from components.extractors.kinds import BATCH
 from components.extractors.preprocess import prepare_own
 from components.extractors.small import SmallNetwork, train_classifier
-from components.records.synthetic import Accuracy, OfSize, SyntheticEvaluation
+from components.records.synthetic import Accuracy, SizeResult, SyntheticEvaluation
 
 RESAMPLES = 1000
 EACH = (5, 20, 100)  # real images of each class in the small training sets
@@ -115,7 +115,7 @@ def compare(
     seeds: int,
     steps: int,
     progress: Progress = lambda done, total: None,
-) -> tuple[Accuracy, list[OfSize]]:
+) -> tuple[Accuracy, list[SizeResult]]:
     """Return the accuracy with synthetic images alone, and those for each size of real training sets.
 
     Args:
@@ -144,7 +144,7 @@ def compare(
         real = np.stack([trained(data, seed) for seed, data in enumerate(small)])
         both = np.stack([trained(mixed(data, synthetic), seed) for seed, data in enumerate(small)])
         gain = both.astype(np.float64) - real
-        results.append(OfSize(size=size, real=accuracy(real), both=accuracy(both), gain=accuracy(gain)))
+        results.append(SizeResult(size=size, real=accuracy(real), both=accuracy(both), gain=accuracy(gain)))
     return accuracy(alone), results
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from components.cluster import ray_cluster
-from components.evaluation.requests import Use
+from components.evaluation.requests import AnalysisRequest
 from components.families.catalogue import module_of
 from components.pipeline import anomaly_models, reference, train
 from components.pipeline.plan import Plan
@@ -42,7 +42,10 @@ def run(context: Context) -> LatentAnalysisResult:
     places = context.places(f"{context.folder}/parts", settings["threads"])
     held_out, device = held_out_models(context), context.plan.device
     seed, images = settings["seed"], settings["images"]
-    requests = [(Use(places, model, view, seed, context.folder, held_out, images, device),) for view in VIEWS]
+    requests = [
+        (AnalysisRequest(places, model, view, seed, context.folder, held_out, images, device),)
+        for view in VIEWS
+    ]
     views = ray_cluster.each(
         "components.analysis.jobs:make_view", requests, cpus=settings["threads"], gpus=context.gpus
     )

@@ -250,7 +250,7 @@ def through(
         inputs: of each.
     """
     if not steps(generator):
-        return Through(generator, runs[MODEL], inputs[MODEL])
+        return GraphGenerator(generator, runs[MODEL], inputs[MODEL])
     methods: dict[str, Callable[..., Any]] = {
         "denoiser": lambda condition: lambda x, level: runs[MODEL](step_inputs(x, level, condition))
     }
@@ -259,7 +259,7 @@ def through(
     return changed(generator, **methods)
 
 
-class Through(Generator):
+class GraphGenerator(Generator):
     """A generator whose one pass is a graph."""
 
     def __init__(self, generator: Generator, run: Run, inputs: Mapping[str, GraphInput]):

@@ -181,13 +181,13 @@ class ExternalEvaluation(Record):
     metrics: Metrics
     memorised_files: list[str] = []  # nearer to a training image than nearly all real images are
     summary: str = ""  # how good the images are beside real ones, as a sentence
-    beware: list[str] = []  # what the metrics say against the images, in sentences
+    warnings: list[str] = []  # what the metrics say against the images, in sentences
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield what notebooks show."""
         yield from (("source", self.source), ("images", self.images), ("data", self.data))
         yield from (("split", self.split), ("measures", measures(self.metrics)))
-        yield from (("summary", self.summary), ("beware", self.beware))
+        yield from (("summary", self.summary), ("warnings", self.warnings))
 
 
 class Part(Record):

@@ -13,7 +13,7 @@ class Accuracy(Record):
     high: Number = None
 
 
-class OfSize(Record):
+class SizeResult(Record):
     """Classifiers trained on a small real training set, alone and together with synthetic images.
 
     Attributes:
@@ -59,4 +59,4 @@ class SyntheticEvaluation(Record):
     seeds: int
     steps: int
     synthetic: Accuracy
-    sizes: list[OfSize] = []
+    sizes: list[SizeResult] = []

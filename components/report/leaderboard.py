@@ -120,7 +120,7 @@ def metric_names(results: Sequence[Metrics]) -> list[str]:
     return sorted(ordered, key=lambda name: (name != first, name in last))
 
 
-def yardstick(metrics: Sequence[MetricResult]) -> MetricResult | None:
+def most_common_recipe(metrics: Sequence[MetricResult]) -> MetricResult | None:
     """Return the metric the others are compared with: the first of the most frequent recipe."""
     if not metrics:
         return None
@@ -149,7 +149,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
     metrics = [result.metrics for result in results]
     names, notes = metric_names(metrics), noted(metrics)
     main_names = main(names, set(notes))
-    references = {name: yardstick([m[name] for m in metrics if name in m]) for name in names}
+    references = {name: most_common_recipe([m[name] for m in metrics if name in m]) for name in names}
     unlike = {result.family: baselines.unlike_real(result) for result in results}
     leading = {name: {r.family for r in results if baselines.may_lead(r, name)} for name in names}
     leaders = {

@@ -32,7 +32,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Retained:
     """An output that stays, or checkpoints in it."""
 
     path: str
@@ -46,7 +46,7 @@ class Survey:
     """What may be removed from a store, what stays, and the runs that are running now."""
 
     items: list[Item] = field(default_factory=list)
-    staying: list[Kept] = field(default_factory=list)
+    staying: list[Retained] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
 
     @property
@@ -134,10 +134,12 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
             continue
         parts = list(_within(output, referred, before, days, searching))
         result.items += [part for part in parts if isinstance(part, Item)]
-        result.staying += [part for part in parts if isinstance(part, Kept)]
+        result.staying += [part for part in parts if isinstance(part, Retained)]
         rest = output.size() - sum(part.bytes for part in parts)
         runs_of_output = referred.runs[key]
-        result.staying.append(Kept(output.path, rest, _why(output, referred, runs_of_output), runs_of_output))
+        result.staying.append(
+            Retained(output.path, rest, _why(output, referred, runs_of_output), runs_of_output)
+        )
     return result
 
 
@@ -155,14 +157,14 @@ def _unreferenced(output: Output, before: float, days: float, result: Survey) ->
     """Add an output that nothing refers to: to what stays if it is new."""
     ends = [end for number in output.attempts if (end := output.ended(number))]
     if max(ends, default=0.0) >= before or (not ends and output.modified() >= before):
-        result.staying.append(Kept(output.path, output.size(), new(days)))
+        result.staying.append(Retained(output.path, output.size(), new(days)))
     else:
         result.items.append(Item("output", output.path, output.size(), "nothing refers to it"))
 
 
 def _within(
     output: Output, referred: References, before: float, days: float, searching: list[str]
-) -> Iterator[Item | Kept]:
+) -> Iterator[Item | Retained]:
     """Yield what may be removed within an output that stays, now or once it is old enough."""
     winner = output.winner
     if winner is None:
@@ -179,7 +181,7 @@ def _within(
         if size := output.size(f"attempts/{winner}/{name}"):
             path = f"{output.path}/attempts/{winner}/{name.rstrip('/')}"
             if ended >= before:
-                yield Kept(path, size, new(days))
+                yield Retained(path, size, new(days))
             else:
                 yield Item("checkpoints", path, size, "its attempt is finished")
 

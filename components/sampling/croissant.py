@@ -59,8 +59,8 @@ CONTEXT: dict[str, object] = {
 
 
 @dataclass(frozen=True)
-class Described:
-    """What is to be said of a data set.
+class Description:
+    """The description of a data set.
 
     Attributes:
         family: of the model.
@@ -120,7 +120,7 @@ def licence_of(model: Path) -> str | None:
     return str(licence)
 
 
-def metadata(of: Described) -> dict[str, object]:
+def metadata(of: Description) -> dict[str, object]:
     """Return the Croissant metadata of a data set."""
     return {
         "@context": CONTEXT,
@@ -144,7 +144,7 @@ def metadata(of: Described) -> dict[str, object]:
     }
 
 
-def distribution(of: Described) -> list[dict[str, object]]:
+def distribution(of: Description) -> list[dict[str, object]]:
     """Return the files, and the sets of files in them."""
     kinds = {"tar": "application/x-tar", "npz": "application/zip", "csv": "text/csv"}
     objects: list[dict[str, object]] = [
@@ -206,7 +206,7 @@ def images_of(regex: str) -> list[dict[str, object]]:
     ]
 
 
-def folder_records(of: Described) -> list[dict[str, object]]:
+def folder_records(of: Description) -> list[dict[str, object]]:
     """Return the images of a folder, and the rows of its table."""
     sets = [records("samples", "key", images_of("^(.*)$"))]
     for name in of.files:  # the table, if there is one
@@ -227,7 +227,7 @@ def folder_records(of: Described) -> list[dict[str, object]]:
     return sets
 
 
-def shard_records(of: Described) -> list[dict[str, object]]:
+def shard_records(of: Description) -> list[dict[str, object]]:
     """Return the images in shards, and the classes and captions that have the same key."""
     sets = [records("samples", "key", images_of(r"^(\d+)\.png$"))]
     for name, column, kind, ending, there in (
@@ -246,7 +246,7 @@ def shard_records(of: Described) -> list[dict[str, object]]:
     return sets
 
 
-def npz_records(of: Described) -> list[dict[str, object]]:
+def npz_records(of: Description) -> list[dict[str, object]]:
     """Return none: Croissant has no way to name an array in an npz."""
     return []
 
@@ -254,7 +254,7 @@ def npz_records(of: Described) -> list[dict[str, object]]:
 RECORDS = {"folder": folder_records, "webdataset": shard_records, "npz": npz_records}
 
 
-def card(of: Described) -> str:
+def card(of: Description) -> str:
     """Return the card of a data set, with front matter as the Hub reads it."""
     kinds = ["text-to-image"] if of.captions else ["image-classification"] if of.num_classes else []
     front: dict[str, object] = {
@@ -288,7 +288,7 @@ def card(of: Described) -> str:
     return "\n".join(lines)
 
 
-def contents(of: Described) -> list[str]:
+def contents(of: Description) -> list[str]:
     """Return what the files hold, as lines."""
     captions = ", captions" if of.captions else ""
     labels = ", classes as numbers" if of.num_classes else ""
@@ -307,7 +307,7 @@ def contents(of: Described) -> list[str]:
     return [f"A PNG of each sample, which says how it was made{table}."]
 
 
-def use_folder(of: Described) -> list[str]:
+def use_folder(of: Description) -> list[str]:
     """Return lines that open a folder."""
     read = [f'rows = list(csv.DictReader(open("{name}", encoding="utf-8")))' for name in of.files]
     return [
@@ -318,7 +318,7 @@ def use_folder(of: Described) -> list[str]:
     ]
 
 
-def use_shards(of: Described) -> list[str]:
+def use_shards(of: Description) -> list[str]:
     """Return lines that open shards."""
     fields = ["png", *["cls"] * bool(of.num_classes), *["txt"] * of.captions]
     last = f"{len(of.files) - 1:06}"
@@ -330,7 +330,7 @@ def use_shards(of: Described) -> list[str]:
     ]
 
 
-def use_npz(of: Described) -> list[str]:
+def use_npz(of: Description) -> list[str]:
     """Return lines that open an npz."""
     return ["import numpy as np", f'images = np.load("{of.stem}.npz")["arr_0"]']
 
@@ -338,7 +338,7 @@ def use_npz(of: Described) -> list[str]:
 USE = {"folder": use_folder, "webdataset": use_shards, "npz": use_npz}
 
 
-def classes(of: Described) -> list[str]:
+def classes(of: Description) -> list[str]:
     """Return the names of the classes, as lines."""
     if not of.num_classes or not of.labels:
         return []

@@ -27,7 +27,7 @@ from components.common.hashing import sha256
 from components.common.threads import using_threads
 from components.families.catalogue import task_of
 from components.sampling import croissant, generate, png, shards
-from components.sampling.croissant import Described
+from components.sampling.croissant import Description
 from components.sampling.pictures import OpenModel, changes_to, open_for_files
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.shards import Sample, Target
@@ -306,7 +306,7 @@ def finish(drawing: Drawing, hashes: Mapping[str, str]) -> None:
         content = table_of(drawing)
         target.store.write_text(croissant.table_name(captioned), content)
         files[croissant.table_name(captioned)] = sha256(content)
-    described = Described(
+    described = Description(
         family=config.family,
         made=record_of(drawing)["made"],
         form=target.form,

@@ -19,7 +19,7 @@ from components.data import dataset
 from components.data.batches import Batches
 from components.data.dataset import to_float
 from components.evaluation.samples import EvaluationInputs, sample_for_evaluation
-from components.evaluation.snapshot import SnapshotSelector, open_jury
+from components.evaluation.snapshot import SnapshotSelector, open_evaluator
 from components.families.catalogue import build, conditions, task_of
 from components.records.names import INITIAL, RESULT
 from components.sampling import generate, sheets
@@ -202,7 +202,7 @@ def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
     validation = inputs.validation
     sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
     n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
-    evaluator = open_jury(*job.judged_by, validation, n, sampled_from.task)
+    evaluator = open_evaluator(*job.judged_by, validation, n, sampled_from.task)
     seed, chunk = derive(job.settings.seed, "select"), job.settings.chunk
 
     def draw(generator: Generator) -> np.ndarray:

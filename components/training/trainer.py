@@ -406,10 +406,10 @@ class Trainer:
         generator = self.ema.generator
         if has_batch_norm(generator):
             batches = 1 if self.settings.smoke else CALIBRATION_BATCHES
-            calibrate(generator, (self.standing_batch(i) for i in range(batches)))
+            calibrate(generator, (self.calibration_batch(i) for i in range(batches)))
         return generator
 
-    def standing_batch(self, number: int) -> tuple[Batch, Noise]:
+    def calibration_batch(self, number: int) -> tuple[Batch, Noise]:
         """Return condition and noise for recomputing BatchNorm statistics; the same in every run."""
         noise = Noise((derive("standing", number, i) for i in range(CALIBRATION_IMAGES)), self.group.device)
         return self.place(self.conditions(number, CALIBRATION_IMAGES)), noise

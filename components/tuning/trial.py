@@ -25,7 +25,7 @@ from components.common.validation import explain
 from components.config.train import Train
 from components.data.dataset import open_split
 from components.evaluation.samples import open_model, sample_for_evaluation
-from components.evaluation.snapshot import SnapshotEvaluator, open_jury
+from components.evaluation.snapshot import SnapshotEvaluator, open_evaluator
 from components.families import catalogue
 from components.families.catalogue import task_of
 from components.records import names
@@ -340,7 +340,7 @@ def sample(
     folders = training.data, training.captions, "validation"
     generator, inputs = open_model(store, model, *folders, context.device, changes)
     n = inputs.most(n)
-    jury = open_jury(*training.judged_by, inputs.split, n, inputs.task)
+    jury = open_evaluator(*training.judged_by, inputs.split, n, inputs.task)
     clock = (
         time.process_time if context.device == "cpu" else time.perf_counter
     )  # CPU time is independent of other processes
@@ -369,4 +369,4 @@ def metric_of(context: TrialContext) -> str:
     store, training = context.store, context.training
     validation = open_split(store.local_copy(training.data), "validation")
     n, task = min(context.samples, len(validation)), task_of(context.family)
-    return open_jury(*training.judged_by, validation, n, task).measure
+    return open_evaluator(*training.judged_by, validation, n, task).measure

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from components.analysis import ablation
 from components.common.errors import InputError
-from components.common.memory import Newest
+from components.common.memory import LastValue
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
@@ -184,7 +184,7 @@ def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
 def test_variants_share_a_model_and_change_it_for_themselves(
     store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest, open_model = Newest[Any](), Mock(wraps=ablation.open_model)
+    newest, open_model = LastValue[Any](), Mock(wraps=ablation.open_model)
     monkeypatch.setattr(ablation, "OPENED", newest)
     monkeypatch.setattr(ablation, "open_model", open_model)
     study(store, plan(store))

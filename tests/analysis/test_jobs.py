@@ -18,11 +18,11 @@ from components.analysis import mixture_prior
 from components.analysis.jobs import make_view
 from components.analysis.views import VIEWS
 from components.common.errors import InputError
-from components.common.memory import Newest
+from components.common.memory import LastValue
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
-from components.evaluation.requests import EvaluationPaths, Use
+from components.evaluation.requests import AnalysisRequest, EvaluationPaths
 from components.families import catalogue
 from components.pipeline import anomaly_models, latent_analysis
 from components.pipeline.plan import Plan
@@ -164,9 +164,9 @@ def test_what_a_mixture_cannot_be_drawn_of(
     assert not (tmp_path / "x.png").exists()
 
 
-def order(store: Store, trained: Done, view: str) -> Use:
+def order(store: Store, trained: Done, view: str) -> AnalysisRequest:
     where = EvaluationPaths(store, "prepared/data", "reference/extractor", "parts", "reference")
-    return Use(where, f"{trained.uri}/model", view, 0, "out", {}, 5000)
+    return AnalysisRequest(where, f"{trained.uri}/model", view, 0, "out", {}, 5000)
 
 
 def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytes
 
 
 def test_views_of_a_model_share_its_codes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, newest = fit(store, "autoencoder"), Newest[Any]()
+    trained, newest = fit(store, "autoencoder"), LastValue[Any]()
     open_subject = Mock(wraps=analysis_jobs.open_subject)
     monkeypatch.setattr(analysis_jobs, "OPENED", newest)
     monkeypatch.setattr(analysis_jobs, "open_subject", open_subject)

@@ -544,7 +544,7 @@ def test_posteriors_are_of_the_images_that_the_likelihood_is_of() -> None:
             return (noise.uniform(*CARD.shape) < (batch.image + 1) / 2).float()
 
     given = subject(generator=Binary(generator().pca))
-    x = np.concatenate([batch.image.numpy() for batch in likelihood.likened(given)])
+    x = np.concatenate([batch.image.numpy() for batch in likelihood.likelihood_batches(given)])
     binary = likelihood.binarised(given)
     assert binary is not None
     np.testing.assert_array_equal((x.reshape(90, -1) + 1) / 2, binary["test"])

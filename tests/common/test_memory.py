@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from components.common.memory import Newest, set_imports_aside
+from components.common.memory import LastValue, set_imports_aside
 
 FAULTS = """
 import ctypes, resource, sys
@@ -55,7 +55,7 @@ def test_what_is_imported_is_set_aside_once() -> None:
 
 def test_the_newest_is_kept_and_an_older_one_is_made_again() -> None:
     made: list[str] = []
-    newest = Newest[str]()
+    newest = LastValue[str]()
 
     def get(key: str) -> str:
         return newest.get(key, lambda: made.append(key) or key.upper())  # type: ignore[func-returns-value]
@@ -65,7 +65,7 @@ def test_the_newest_is_kept_and_an_older_one_is_made_again() -> None:
 
 
 def test_what_cannot_be_made_is_not_kept() -> None:
-    newest = Newest[int]()
+    newest = LastValue[int]()
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             newest.get("a", lambda: 1 // 0)

@@ -66,7 +66,7 @@ def test_errors_do_not_depend_on_ranges() -> None:
 def test_samples_are_those_that_are_not_moved() -> None:
     generator = Waves()
     recorder = equivariance.MotionErrors(generator, seed=3, start=0)
-    mover = equivariance.Mover(generator, [(1.0, 0.25), (0.0, 0.0)])
+    mover = equivariance.MotionGenerator(generator, [(1.0, 0.25), (0.0, 0.0)])
     one = generate.draw(recorder, CARD, n=5, batch=5, seed=3)
     other = generate.draw(mover, CARD, n=5, batch=5, seed=3)
     np.testing.assert_array_equal(one, other)

@@ -11,7 +11,7 @@ import pytest
 from components.common.errors import InputError
 from components.data.dataset import ShardedArray, Split, open_split
 from components.evaluation import synthetic
-from components.records.synthetic import Accuracy, OfSize, SyntheticEvaluation
+from components.records.synthetic import Accuracy, SizeResult, SyntheticEvaluation
 from flows import views
 from flows.cli import app
 
@@ -23,7 +23,7 @@ def splits(digits: Path) -> tuple[Split, Split]:
     return open_split(digits, "train"), open_split(digits, "test")
 
 
-def compared(splits: tuple[Split, Split], added: Split) -> OfSize:
+def compared(splits: tuple[Split, Split], added: Split) -> SizeResult:
     train, test = splits
     _, (result,) = synthetic.compare(train, test, added, 10, sizes=[20], seeds=2, steps=STEPS)
     return result
@@ -123,7 +123,7 @@ def test_a_gain_is_called_one_only_beyond_its_interval(capsys: pytest.CaptureFix
         (-0.2, -0.01, "hurts"),
         (-0.1, 0.1, "no difference shown"),
     ):
-        row = OfSize(size=20, real=some, both=some, gain=Accuracy(value=0.0, low=low, high=high))
+        row = SizeResult(size=20, real=some, both=some, gain=Accuracy(value=0.0, low=low, high=high))
         assert row.verdict == verdict
         views.show_synthetic(
             SyntheticEvaluation(

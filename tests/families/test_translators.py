@@ -78,13 +78,13 @@ def test_batch_norm_is_recomputed_from_sources(name: str) -> None:
     generator = trainer.calibrated()
     means = []
     for number in range(4):
-        batch, noise = trainer.standing_batch(number)
+        batch, noise = trainer.calibration_batch(number)
         assert batch.source is not None and batch.image is None
         x = torch.nn.functional.interpolate(batch.source, size=(8, 8), mode="nearest")
         means.append(generator.network[0](torch.cat([x, noise(1, 8, 8)], 1)).mean((0, 2, 3)).detach())
     running_mean = batch_norms(generator)[0].running_mean
     torch.testing.assert_close(running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
-    again = torch.equal(trainer.standing_batch(0)[0].source, trainer.standing_batch(1)[0].source)
+    again = torch.equal(trainer.calibration_batch(0)[0].source, trainer.calibration_batch(1)[0].source)
     assert again is (name == PAIRED), "sources in turn: 128 are the 64 of pairs twice, of 40 others come next"
 
 

@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]
 def test_what_was_taken_of_another_model_is_said_once(training: tuple[run.Run, Spec, Store]) -> None:
     made, spec, attempt = training
     layers = {"a": "taken", "b": "taken", "c": "other shape"} | {f"d{i}": "new" for i in range(6)}
-    seen = run.Seen()
+    seen = run.TrainingDisplay()
     made._report_initial(spec, attempt, seen)
     attempt.write_json("initial.json", {"model": "r/vae", "sha256": "0", "layers": layers})
     for _ in range(2):
@@ -155,7 +155,7 @@ def test_the_bar_of_a_training_that_has_ended_is_where_it_ended(
     attempt.write_json("progress.json", {"step": 12, "steps": 12, "time": 0.0, "values": {}})
     over = threading.Event()
     over.set()
-    made._watch(spec, attempt, over, run.Seen(artifact=UUID(int=1)))
+    made._watch(spec, attempt, over, run.TrainingDisplay(artifact=UUID(int=1)))
     assert bar == [100.0]
 
 
@@ -175,12 +175,12 @@ def test_a_training_under_way_has_a_page_as_soon_as_it_has_samples(
     monkeypatch.setattr(made, "_rates", lambda *_: {})
     page = "runs/r/report/index.html"
     made.record.stage(spec, "running")
-    made._look(spec, attempt, run.Seen(initial=True))
+    made._look(spec, attempt, run.TrainingDisplay(initial=True))
     made.live_page.stop()
     assert not made.store.exists(page)
     made.live_page = run.LivePage(made.build_page)
     attempt.write_json("progress.json", {"step": 1, "steps": 12, "time": 0.0, "values": {}})
-    made._look(spec, attempt, run.Seen(initial=True))
+    made._look(spec, attempt, run.TrainingDisplay(initial=True))
     made.live_page.stop()
     assert "Still running: 0 of 1 families evaluated" in made.store.read_text(page)
     assert made.store.exists("index.html") and made.record.manifest.report == page
@@ -264,7 +264,7 @@ def test_a_gpu_that_waits_for_images_is_named_once_and_recorded(
 ) -> None:
     made, spec, attempt = training
     made.experiment = Mock(training=lambda family: Mock(batch=16))
-    seen = run.Seen(begun=True, updated=float("inf"))
+    seen = run.TrainingDisplay(begun=True, updated=float("inf"))
     for content in (progress(10, 100.0, 1.0, utilisation), progress(60, 110.0, 1.0 + waited, utilisation)):
         for _ in range(2):
             attempt.write_json("progress.json", content)

@@ -194,7 +194,7 @@ def test_images_that_were_made_elsewhere_are_shown_alike(capsys: pytest.CaptureF
     evaluation = ExternalEvaluation(
         source="others", images=88, data="d", version="v", split="test", preparation="as they are",
         labelled=False, metrics=doubtful(conditional_accuracy=accuracy),
-        beware=["74.0 % of the images are copies"],
+        warnings=["74.0 % of the images are copies"],
     )  # fmt: skip
     views.show_judged(evaluation)
     lines = capsys.readouterr().out.splitlines()

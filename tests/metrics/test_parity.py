@@ -33,7 +33,7 @@ def logits():
     return 2 * np.random.RandomState(1).normal(size=(N, CLASSES)).astype(np.float32)
 
 
-class Through(torch.nn.Module):
+class GraphGenerator(torch.nn.Module):
     """An extractor whose images are the features already."""
 
     num_features = D
@@ -54,7 +54,9 @@ def test_frechet_distance(features):
         *(fid_features_to_statistics(torch.from_numpy(side).double()) for side in features), verbose=False
     )
     assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    metric = FrechetInceptionDistance(feature=Through(), input_img_size=(D, 1, 1)).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=GraphGenerator(), input_img_size=(D, 1, 1)).set_dtype(
+        torch.float64
+    )
     assert ours == pytest.approx(filled(metric, *features).item(), rel=1e-4)
     assert ours > 0.1, "a distance that rounding cannot feign"
 
@@ -68,7 +70,7 @@ def test_kid_over_one_subset_of_all_rows(features):
         verbose=False,
     )
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
-    metric = KernelInceptionDistance(feature=Through(), subsets=1, subset_size=N)
+    metric = KernelInceptionDistance(feature=GraphGenerator(), subsets=1, subset_size=N)
     sides = (side.astype(np.float64) for side in features)
     assert ours == pytest.approx(filled(metric, *sides)[0].item(), rel=1e-4)
 
@@ -77,7 +79,7 @@ def test_inception_score_in_one_split(logits):
     ours = inception_score(logits).value
     theirs = isc_features_to_metric(torch.from_numpy(logits), splits=1, shuffle=False)
     assert ours == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
-    metric = InceptionScore(feature=Through(), splits=1)
+    metric = InceptionScore(feature=GraphGenerator(), splits=1)
     metric.update(torch.from_numpy(logits))
     assert ours == pytest.approx(metric.compute()[0].item(), rel=1e-4)
 

@@ -36,12 +36,12 @@ def test_projection_is_a_score_and_an_inner_product() -> None:
 
 
 def test_concatenated_labels_are_planes_of_ones() -> None:
-    class Seen(nn.Module):
+    class TrainingDisplay(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x
 
     x, label = torch.full((2, 3, 4, 4), 0.5), torch.tensor([2, 0])
-    seen = Planes(cast(Discriminator, Seen()), 3)(x, label)
+    seen = Planes(cast(Discriminator, TrainingDisplay()), 3)(x, label)
     assert torch.equal(seen[:, :3], x)
     assert torch.equal(seen[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
 
@@ -82,7 +82,7 @@ def test_statistics_of_conditional_samples_are_those_of_all_classes() -> None:
     norm = batch_norms(generator)[0]
     inputs = []
     for i in range(4):
-        batch, noise = made.standing_batch(i)
+        batch, noise = made.calibration_batch(i)
         assert batch.label is not None and set(batch.label.tolist()) == set(range(10))
         z = torch.cat([noise(generator.latent), one_hot(batch.label, 10).float()], 1)
         inputs.append(generator.project(z).detach().unflatten(1, (-1, norm.num_features)))

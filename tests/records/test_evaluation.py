@@ -30,6 +30,6 @@ def test_an_evaluation_is_shown_as_its_measures() -> None:
     )  # fmt: skip
     assert shown == (
         "ExternalEvaluation(source='others', images=88, data='d', split='test', "
-        "measures=['frechet_distance 9.2', 'kid 0.5 (few images)'], summary='', beware=[])"
+        "measures=['frechet_distance 9.2', 'kid 0.5 (few images)'], summary='', warnings=[])"
     )
     assert repr(MetricResult(value=1.0, low=0.5, recipe={"n": 8})) == "MetricResult(value=1.0, low=0.5)"

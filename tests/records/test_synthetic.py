@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.records.synthetic import Accuracy, OfSize
+from components.records.synthetic import Accuracy, SizeResult
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,6 @@ from components.records.synthetic import Accuracy, OfSize
 def test_the_verdict_is_that_of_the_interval(low: float | None, high: float | None, verdict: str) -> None:
     some = Accuracy(value=0.5)
     assert (
-        OfSize(size=9, real=some, both=some, gain=Accuracy(value=0.0, low=low, high=high)).verdict == verdict
+        SizeResult(size=9, real=some, both=some, gain=Accuracy(value=0.0, low=low, high=high)).verdict
+        == verdict
     )

@@ -8,7 +8,7 @@ import mlcroissant
 import pytest
 
 from components.sampling import croissant, shards
-from components.sampling.croissant import Described
+from components.sampling.croissant import Description
 from components.sampling.data_set import sample_data_set
 from components.sampling.shards import Target
 from components.store import Store
@@ -46,13 +46,13 @@ def test_the_metadata_are_valid_croissant(tmp_path: Path, form: str, family: str
     assert "synthetic" in card.read_text() and str(tmp_path) not in card.read_text() + path.read_text()
 
 
-def described(form: shards.Form, **changes: object) -> Described:
+def described(form: shards.Form, **changes: object) -> Description:
     files = {"folder": {"metadata.csv": "0"}, "webdataset": {"x-000000.tar": "0"}, "npz": {"x.npz": "0"}}[
         form
     ]
     given = {"made": {"run": "r1", "seed": 0}, "n": 5, "shape": (3, 8, 8), "captions": True, "licence": "mit"}
     stem = "" if form == "folder" else "x"
-    return Described(family="f", form=form, stem=stem, files=files, **{**given, **changes})  # type: ignore[arg-type]
+    return Description(family="f", form=form, stem=stem, files=files, **{**given, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset", "npz"])

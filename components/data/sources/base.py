@@ -45,7 +45,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogueEntry:
     """A data set that can be prepared by name."""
 
     name: str

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.data.sources import torchvision_sets
-from components.data.sources.base import Collection, Known, Progress
+from components.data.sources.base import CatalogueEntry, Collection, Progress
 from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k, mnist5k_32
 from components.data.sources.emoji import EMOJI, collect
 from components.data.sources.emoji_pairs import EMOJI_PAIRS
 from components.data.sources.photographs import PHOTOGRAPHS, photographs
 
 
-def find(name: str) -> Known:
+def find(name: str) -> CatalogueEntry:
     """Return the known data set `name`; raise InputError if it is unknown."""
     if name.startswith("torchvision:"):
         return torchvision_sets.find(name.removeprefix("torchvision:"))
@@ -38,13 +38,13 @@ def emoji64(home: Path, progress: Progress | None = None) -> Collection:
 KNOWN = {
     entry.name: entry
     for entry in (
-        Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", MNIST5K, mnist5k),
-        Known("digits", "Digits, 8x8 grey", DIGITS, digits),
-        Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
-        Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
-        Known("mnist5k-32", "MNIST, 5,000 digits with a border, 32x32 grey", MNIST5K, mnist5k_32),
+        CatalogueEntry("mnist5k", "MNIST, 5,000 digits, 28x28 grey", MNIST5K, mnist5k),
+        CatalogueEntry("digits", "Digits, 8x8 grey", DIGITS, digits),
+        CatalogueEntry("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
+        CatalogueEntry("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
+        CatalogueEntry("mnist5k-32", "MNIST, 5,000 digits with a border, 32x32 grey", MNIST5K, mnist5k_32),
         *EMOJI_PAIRS,
-        Known(
+        CatalogueEntry(
             "photographs-x4",
             "Crops of photographs, 128x128 from 32x32",
             PHOTOGRAPHS,

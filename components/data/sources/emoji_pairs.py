@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.data.sources import splits
-from components.data.sources.base import Collection, Known, Progress, packaged
+from components.data.sources.base import CatalogueEntry, Collection, Progress, packaged
 from components.data.sources.degradations import Degradation, Downscale, Edges
 from components.data.sources.emoji import EMOJI, TONES, collect, plain
 from components.data.sources.vector import draw
@@ -117,17 +117,19 @@ def about_both(resolution: int, twemoji: Collection, how: str) -> dict[str, Any]
 
 
 EMOJI_PAIRS = (
-    Known("edges2emoji", "Twemoji from their edges, 32x32", EMOJI, partial(degraded, Edges(), 32)),
-    Known("edges2emoji64", "Twemoji from their edges, 64x64", EMOJI, partial(degraded, Edges(), 64)),
-    Known("emoji64-x4", "Twemoji, 64x64 from 16x16", EMOJI, partial(degraded, Downscale(scale=4), 64)),
-    Known("emoji256-x4", "Twemoji, 256x256 from 64x64", SVG, partial(drawn, 256)),
-    Known(
+    CatalogueEntry("edges2emoji", "Twemoji from their edges, 32x32", EMOJI, partial(degraded, Edges(), 32)),
+    CatalogueEntry("edges2emoji64", "Twemoji from their edges, 64x64", EMOJI, partial(degraded, Edges(), 64)),
+    CatalogueEntry(
+        "emoji64-x4", "Twemoji, 64x64 from 16x16", EMOJI, partial(degraded, Downscale(scale=4), 64)
+    ),
+    CatalogueEntry("emoji256-x4", "Twemoji, 256x256 from 64x64", SVG, partial(drawn, 256)),
+    CatalogueEntry(
         "twemoji2openmoji",
         "OpenMoji from Twemoji, 32x32, pairs",
         BOTH,
         partial(translated, 32),
     ),
-    Known(
+    CatalogueEntry(
         "twemoji2openmoji-unpaired",
         "Twemoji and OpenMoji, 32x32, disjoint halves",
         BOTH,

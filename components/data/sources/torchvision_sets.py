@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError, RunError
-from components.data.sources.base import Collection, Known, Progress, contents
+from components.data.sources.base import CatalogueEntry, Collection, Progress, contents
 from components.data.sources.images import Rendering, flat, is_grey, square
 
 SPLITS = {"train": "train", "trainval": "train", "val": "validation", "valid": "validation", "test": "test"}
@@ -24,7 +24,7 @@ TIMEOUT = 30  # seconds without an answer
 MAX_RESOLUTION = 64  # pixels; larger images are reduced to it
 
 
-def find(class_name: str) -> Known:
+def find(class_name: str) -> CatalogueEntry:
     """Return the data set of a torchvision class, named by its lower-case name."""
     import torchvision.datasets as datasets
 
@@ -35,7 +35,7 @@ def find(class_name: str) -> Known:
         raise InputError(f"torchvision has no data set {class_name!r}; {hint}")
     name = class_name.lower()
     source = f"torchvision.datasets.{class_name}"
-    return Known(name, f"torchvision {class_name}", source, functools.partial(collect, class_name))
+    return CatalogueEntry(name, f"torchvision {class_name}", source, functools.partial(collect, class_name))
 
 
 def collect(class_name: str, home: Path, progress: Progress | None = None) -> Collection:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.retention.survey import Kept, Survey
+from components.retention.survey import Retained, Survey
 from components.store import Store
 from flows.cli.retention import REASONS, staying
 from tests.flows.cli.test_app import call
@@ -77,8 +77,8 @@ def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_six_reasons_are_listed_and_of_more_the_last_are_summed_up(tmp_path: Path) -> None:
-    stays = [Kept(f"store/{i}", 1000, f"reason {i}") for i in range(REASONS + 1)]
+    stays = [Retained(f"store/{i}", 1000, f"reason {i}") for i in range(REASONS + 1)]
     lines = staying(Store(str(tmp_path)), Survey(staying=stays), 7.0)
     assert len(lines) == REASONS + 1 and "other reason" not in lines[-1]
-    more = Survey(staying=[*stays, Kept("store/x", 1000, "reason x")])
+    more = Survey(staying=[*stays, Retained("store/x", 1000, "reason x")])
     assert staying(Store(str(tmp_path)), more, 7.0)[-1] == "stays: 2.0 kB: 2 other reasons, listed above"
