@@ -1,1 +1,1 @@
-"""What a worker does: data, training, judging, storing. Every function takes plain arguments."""
+"""Work of a run: data, training, evaluation, storage. Functions take plain arguments."""

@@ -20,7 +20,7 @@ from flows.launcher import Launch
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a version of the data, known here since `when`."""
+    """The outcome of a version of the data, known here since `when`."""
 
     version: str
     when: str

@@ -1,4 +1,4 @@
-"""What differs between two runs: their settings, data and metrics."""
+"""Differences between two runs: their settings, data and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal of `atelier schedule` says of a date: its outcome, its results, and the next date."""
+"""Lines of the terminal of `atelier schedule` on a date: its outcome, its results, and the next date."""
 
 from __future__ import annotations
 

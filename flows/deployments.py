@@ -160,7 +160,7 @@ def check_cron(cron: str, timezone: str) -> None:
     except ValidationError as error:
         raise (unknown if error.errors()[0]["loc"] == ("timezone",) else refusal) from None
     except CroniterBadDateError:
-        raise InputError(f"--cron {cron!r} never comes: no such month has that day") from None
+        raise InputError(f"--cron {cron!r} never occurs: none of its months has that day") from None
 
 
 def require_server() -> str:

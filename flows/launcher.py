@@ -23,7 +23,7 @@ class Launch:
 
 
 class Launcher(Protocol):
-    """What runs experiments."""
+    """The interface of launchers, which run experiments."""
 
     def run(self, launch: Launch) -> RunManifest:
         """Run an experiment to its end; return the record of the run.

@@ -29,7 +29,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Notification:
-    """What is worth telling of a run."""
+    """An event of a run that is worth a notification."""
 
     kind: str
     sentence: str  # without private folders and credentials

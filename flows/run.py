@@ -57,7 +57,7 @@ RUNS: dict[str, Run] = {}
 
 @dataclass
 class TrainingDisplay:
-    """What was displayed of a training."""
+    """The state of a training that was last displayed."""
 
     begun: bool = False
     diagnoses: set[str] = field(default_factory=set)

@@ -108,7 +108,7 @@ class Adversarial(Family):
         return self.generator(self.latent(batch), batch.label)
 
     def judged(self, x: Tensor, batch: Batch) -> Tensor:
-        """What D judges, given images or samples; a family adds the conditions that D sees beside them."""
+        """Return the input of D for images or samples; a family adds the conditions that D sees."""
         return x
 
     def augmented_input(self, x: Tensor, batch: Batch) -> Tensor:

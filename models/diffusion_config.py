@@ -182,7 +182,7 @@ class DiffusionConfig(Config):
             raise ValueError(
                 f"attention_levels={list(self.attention_levels)} must be levels from 0 to "
                 f"{len(self.channel_multipliers) - 1}, since there are {len(self.channel_multipliers)} "
-                "multipliers"
+                "channel_multipliers"
             )
         if self.condition == "text" and not (self.attention or self.attention_levels):
             raise ValueError(

@@ -34,7 +34,7 @@ class LatentDiffusionConfig(DiffusionConfig):
     def _in_latents(self) -> Self:
         if self.clip_denoised:
             raise ValueError(
-                "clip bounds x_0 to [-1, 1], and latents have no bounds; set clip_denoised: false"
+                "clip_denoised bounds x_0 to [-1, 1], and latents have no bounds; set clip_denoised: false"
             )
         return self
 

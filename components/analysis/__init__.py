@@ -1,1 +1,1 @@
-"""What else a trained model is asked: views of its latent space, sampling ablations, anomaly scores."""
+"""Analyses of trained models: views of its latent space, sampling ablations, anomaly scores."""

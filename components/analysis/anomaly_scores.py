@@ -65,7 +65,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Rule:
-    """When an image is unlike validation images: a limit of each measure, a threshold of the largest."""
+    """The rule for images unlike validation images: a limit of each measure, a threshold of the largest."""
 
     limits: dict[str, float]
     threshold: float
@@ -143,7 +143,7 @@ def score_folder(folder: str, model: Path, quantile: float, background: str | No
 
 
 def why_not(model: ModelConfig) -> str | None:
-    """Why the model that a config.json describes cannot score images, in a sentence; None where it can."""
+    """Return why the model of a config.json cannot score images, in a sentence; None if it can."""
     family = model.family
     if not model.errors:
         return (

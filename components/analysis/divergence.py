@@ -8,7 +8,7 @@ from components.analysis.view import Subject, View, table
 
 
 def diverged(subject: Subject) -> View | None:
-    """How many codes are not finite, where some are not."""
+    """Return how many codes are not finite, where some are not."""
     bad = {split: int((~np.isfinite(codes).all(1)).sum()) for split, codes in subject.codes.items()}
     if not any(bad.values()):
         return None

@@ -84,7 +84,7 @@ def fitted_mixture(subject: Subject) -> GaussianMixture:
 
 
 def called(mixture: GaussianMixture) -> str:
-    """How many Gaussians of which kind."""
+    """Return the number of Gaussians and their kind, in words."""
     kind = "" if mixture.covariance_type == "full" else "diagonal "
     return f"{mixture.n_components} {kind}Gaussian{'s' if mixture.n_components > 1 else ''}"
 

@@ -29,7 +29,7 @@ ACROSS = 32  # images of points in a row of their picture
 
 
 def features(subject: Subject) -> View | None:
-    """How well a linear classifier does on codes, on as many components, and on pixels."""
+    """The accuracy of a linear classifier on codes, on as many components, and on pixels."""
     labels = {split: subject.labels(split) for split in ("train", "validation", "test")}
     if subject.conditional:  # its codes need not hold the class
         return None

@@ -1,4 +1,4 @@
-"""What views are made of: tables, plots and pictures; and the model and the images that they analyse."""
+"""Parts of a view, which are tables, plots and pictures, and the model and the images that it analyses."""
 
 from __future__ import annotations
 

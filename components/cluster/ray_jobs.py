@@ -31,7 +31,7 @@ POLL = 1.0  # seconds between looks at a job
 
 @dataclass(frozen=True)
 class Job:
-    """What Ray says of a job."""
+    """A job as Ray describes it."""
 
     name: str  # its submission id
     status: str  # PENDING | RUNNING | SUCCEEDED | FAILED | STOPPED

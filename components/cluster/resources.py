@@ -133,7 +133,7 @@ def processor(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str
 
 
 def room(cores: float, gpus: float, *, threads: int, gpu_share: float = 0.0) -> int:
-    """How many processes fit a machine, each with so many threads and such a share of a GPU."""
+    """Return how many processes fit a machine, each with so many threads and such a share of a GPU."""
     processes = int(cores // threads)
     return min(processes, int(gpus) * int(1 / gpu_share + 1e-6)) if gpu_share else processes
 

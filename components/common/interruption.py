@@ -1,4 +1,4 @@
-"""Whether this process is to end. Whatever waits for a store or a cluster asks."""
+"""The event that tells this process to end. All code that waits for a store or a cluster checks it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def reported(items: Sequence[Item], activity: str) -> Iterator[Item]:
 
 @dataclass
 class Count:
-    """How much is done of work whose parts do not know of one another."""
+    """The progress of work whose parts do not know of one another."""
 
     total: int
     activity: str

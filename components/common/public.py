@@ -1,4 +1,4 @@
-"""What of a text may be stored, logged and published: no credentials, and no folders of this machine."""
+"""Remove from texts what must not be stored, logged or published: credentials, folders of this machine."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Custom(Section):
 
 
 class Evaluate(Section):
-    """How results are evaluated."""
+    """The settings of evaluations."""
 
     samples: int = Field(1000, ge=8)  # generated and real; at most the size of the test split
     seed: int = Field(1_000_000, ge=0)  # of the evaluated samples; selection uses other seeds

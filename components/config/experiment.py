@@ -47,7 +47,7 @@ class Data(Section):
 
 
 class Publish(Section):
-    """Where results are published."""
+    """The place where results are published."""
 
     url: str | None = None  # any fsspec URL; None: published/ in the store
     formats: tuple[Literal["onnx", "torch_export"], ...] = ()  # besides weights, for use without Atelier
@@ -71,7 +71,7 @@ class Store(Section):
 
 
 class Price(Section):
-    """What an hour of a worker costs, for the costs that `atelier runs` lists."""
+    """The price of an hour of a worker, for the costs that `atelier runs` lists."""
 
     worker_hour: float = Field(0.0, ge=0)
     currency: str = Field("EUR", min_length=1, max_length=8)

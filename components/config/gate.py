@@ -10,7 +10,7 @@ from components.config.base import Section
 
 
 class Gate(Section):
-    """When a result becomes the champion of its data set and task."""
+    """The conditions on which a result becomes the champion of its data set and task."""
 
     # automatic: a blessed result is promoted; manual: it waits for a person; never: it is judged only.
     review: Literal["automatic", "manual", "never"] = "automatic"

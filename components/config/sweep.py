@@ -10,7 +10,7 @@ from components.config.base import Section
 
 
 class Sweep(Section):
-    """How hyperparameters of a family are searched: trials, finalists, and a confirmation at full budget.
+    """The search of a family's hyperparameters: trials, finalists, and a confirmation at full budget.
 
     A trial trains with sampled values and is repeatedly evaluated on validation. If all hyperparameters are
     sampling settings, trials sample from one trained model instead. Finalists are retrained with other seeds
@@ -32,7 +32,8 @@ class Sweep(Section):
     )  # per trial; None: train.steps. Settings that count steps shrink alike
     evaluations: int = Field(8, ge=1)  # evaluations per trial, evenly spaced; a trial can be stopped at each
     grace_period: int = Field(2, ge=1)  # evaluations before the first rung: early distances are uninformative
-    # Of `factor` trials at a rung one continues, with `factor` times the budget until the next rung.
+    # Of `reduction_factor` trials at a rung one continues, with `reduction_factor` times the budget until the
+    # next rung.
     reduction_factor: int = Field(2, ge=2)
     samples: int = Field(256, ge=8)  # per evaluation
     metric: Literal["auto", "frechet_distance", "kid", "mse"] = "auto"  # auto: as for selecting snapshots
@@ -88,7 +89,8 @@ class Sweep(Section):
     def rungs(self) -> list[int]:
         """The numbers of evaluations after which trials are compared, all before the last.
 
-        With asha these are grace, grace * factor, ...; with pbt all multiples of grace.
+        With asha these are grace_period, grace_period * reduction_factor, ...; with pbt all multiples of
+        grace_period.
         """
         if self.scheduler == "none":
             return []

@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class FileEntry(BaseModel):
-    """What one file must be."""
+    """The size and hash that a file must have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sha256: str

@@ -67,7 +67,7 @@ PERFECT_VALUES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the metrics of one evaluation are measured: the common part of their comparability keys."""
+    """The method of measurement of one evaluation: the common part of its metrics' comparability keys."""
 
     ref: Reference
     samples: EvaluationSample

@@ -1,4 +1,4 @@
-"""Whether synthetic images help a classifier that has few real ones.
+"""Evaluate whether synthetic images help a classifier that has few real ones.
 
 Classifiers are trained on small real training sets of several sizes, on synthetic images, and on both, where
 a batch is half real and half synthetic on average. All have the same network, the same number of steps and

@@ -1,4 +1,4 @@
-"""Which frozen network perceptual losses and feature distances use, and whether it is on this machine."""
+"""Choose the frozen network of perceptual losses and feature distances, from those on this machine."""
 
 from __future__ import annotations
 

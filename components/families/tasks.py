@@ -1,4 +1,4 @@
-"""What each task means: from what a sample is made, what it is compared with, and how it is shown.
+"""The tasks of families: from what a sample is made, what it is compared with, and how it is shown.
 
 Only families of the same task compete with each other.
 """

@@ -1,4 +1,4 @@
-"""How exactly images move with the input of their generator. Karras et al. 2021, App. E.
+"""Metrics of how exactly images move with the input of their generator. Karras et al. 2021, App. E.
 
 Errors are mean squares over the pixels that both images show, of images in [-1, 1]; PSNR is 10 log10(4/mse).
 

@@ -1,4 +1,4 @@
-"""How long the stages of a plan will take, by earlier results on the same data, scaled to the amount of work.
+"""Estimate the time of the stages of a plan from earlier results on the same data, scaled to the work.
 
 Smoke runs are never used, since start-up dominates their times. Other settings of a network than before are
 not scaled.

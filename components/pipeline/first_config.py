@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Training:
-    """What of a family fits into its time."""
+    """The part of a family's training that fits into its time."""
 
     candidate: Candidate
     steps: int
@@ -73,7 +73,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Judging:
-    """How the families are evaluated, as far as it takes time."""
+    """The settings of evaluation that decide how long it takes."""
 
     samples: int
     ablation_samples: int

@@ -1,4 +1,4 @@
-"""What the evaluation of a family costs in proportion to its training, by settings alone.
+"""Estimate the cost of a family's evaluation in proportion to its training, from settings alone.
 
 Both are counted in evaluations of the network for an image, so that it is known before anything has run.
 """

@@ -1,4 +1,4 @@
-"""Whether a run would compute anything, found out without starting it."""
+"""Find out whether a run would compute anything, without starting it."""
 
 from __future__ import annotations
 

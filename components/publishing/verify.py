@@ -29,7 +29,7 @@ NAMED = 3  # problems in a sentence
 
 
 class Verified(Record):
-    """What was found of a folder: sentences on what holds, and on what does not.
+    """The findings on a folder: sentences on what holds, and on what does not.
 
     Attributes:
         folder: of a model, in a published run; empty: the folder itself.

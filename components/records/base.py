@@ -69,7 +69,7 @@ def _valid(validate: Validate, value: Any, otherwise: Any) -> Any:
 
 
 class StageResult(Record):
-    """What the body of a stage returns: its part of result.json."""
+    """The value that the body of a stage returns: its part of result.json."""
 
     work_seconds: Number = None  # spent computing; None: all of the stage's seconds
     elsewhere: list[str] = []  # files of the result outside of its folder

@@ -6,7 +6,7 @@ from components.records.base import Record
 
 
 class EncoderIdentity(Record):
-    """What tells two encoders of captions apart."""
+    """The properties that tell two encoders of captions apart."""
 
     name: str
     sha256: str

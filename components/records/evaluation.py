@@ -1,4 +1,4 @@
-"""What an evaluation records: numbers that say how they were measured."""
+"""Records of evaluations: numbers that say how they were measured."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Checkpoint(Record):
 
 
 class Neighbours(Record):
-    """How near the nearest training image of each published sample is, and a sheet of these images."""
+    """The distance of each published sample to its nearest training image, and a sheet of these images."""
 
     distances: list[Number] = []
     closest: Number = None  # the distance up to which a sample counts as memorised
@@ -120,7 +120,7 @@ class RealImages(Record):
 
 
 class Stability(Record):
-    """How steadily a training improved.
+    """Measures of how steadily a training improved.
 
     Attributes:
         regression_ratio: sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was
@@ -141,7 +141,7 @@ class Stability(Record):
 
 
 class Baseline(Record):
-    """What a method that learns nothing, such as bicubic upscaling, reaches on the same sources."""
+    """The result of a method that learns nothing, such as bicubic upscaling, on the same sources."""
 
     name: str
     metrics: Metrics = {}

@@ -1,4 +1,4 @@
-"""What the gate records: verdicts on the results of a run, and the champions of a data set and task."""
+"""Records of the gate: verdicts on the results of a run, and the champions of a data set and task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLESSED, NOT_BLESSED, PENDING = "BLESSED", "NOT BLESSED", "PENDING"
 
 
 class Reason(Record):
-    """What one rule of the gate found; `passed` is None where the rule does not apply."""
+    """The finding of one rule of the gate; `passed` is None where the rule does not apply."""
 
     rule: str
     passed: bool | None = None
@@ -65,14 +65,14 @@ class Margin(Record):
 
 
 class Machine(Record):
-    """What the bits of samples depend on, besides the model: the kind of processor, and PyTorch's version."""
+    """The machine on which the bits of samples depend: the kind of processor, and PyTorch's version."""
 
     processor: str
     torch: str
 
 
 class Reproduction(Record):
-    """How the samples of an exported model compare with the published ones; `error`: why there are none."""
+    """The comparison of an exported model's samples with the published ones; `error`: why there is none."""
 
     images: int = 0
     difference: Number = None  # mean absolute, in levels of 255
@@ -178,7 +178,7 @@ Action = Literal["promoted", "rolled back"]
 
 
 class Decision(Record):
-    """Who decided what and why; `override` is set where the gate had not blessed the model."""
+    """A decision, who took it and why; `override` is set where the gate had not blessed the model."""
 
     who: str
     why: str

@@ -1,4 +1,4 @@
-"""What health monitoring records of a training: how it checks, and its diagnoses."""
+"""Records of the health monitor on a training: how it checks, and its diagnoses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HealthEvent(Record):
 
 
 class Monitoring(Record):
-    """How a training is monitored: health/watch.json."""
+    """The settings by which a training is monitored: health/watch.json."""
 
     policy: str = ""
     every: int | None = None  # steps between two checks
@@ -57,6 +57,6 @@ class Monitoring(Record):
 
 
 class TrainingHealth(Monitoring):
-    """How a finished training was monitored, and what was diagnosed."""
+    """The monitoring of a finished training, and its diagnoses."""
 
     events: list[HealthEvent] = []

@@ -1,4 +1,4 @@
-"""What a person exports from a page: votes of blind comparisons and starred samples."""
+"""Records that a person exports from a page: votes of blind comparisons and starred samples."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ FINISHED = ("ran", "cached")  # states of a stage that has its result
 
 
 class StageEntry(Record):
-    """Where a stage of a run stands."""
+    """The state of a stage of a run."""
 
     name: str
     family: str | None = None
@@ -77,7 +77,7 @@ class DataLineage(Record):
 
 
 class Hardware(Record):
-    """What a machine computes with."""
+    """The hardware and versions that a machine computes with."""
 
     cpu: str = ""
     cores: int | None = None
@@ -113,7 +113,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 class TrainingSummary(Record):
-    """What a family's result repeats of its training."""
+    """The part of a training's record that a family's result repeats."""
 
     steps: int = 0
     stopped_early: bool = False
@@ -135,7 +135,7 @@ class ResultHead(Record):
 
 
 class FamilyResult(ResultHead, Evaluation):
-    """What is known of a family, for the table, the page and the command line."""
+    """The result of a family, for the table, the page and the command line."""
 
     images_seen: int | None = None
     samples: str | None = None  # the sheet of published samples, in the store

@@ -1,4 +1,4 @@
-"""What became of a run that was scheduled: also of one that was skipped, which has no manifest."""
+"""Record of the outcome of a scheduled run, also of one that was skipped, which has no manifest."""
 
 from __future__ import annotations
 

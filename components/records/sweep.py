@@ -31,7 +31,7 @@ class SearchedHyperparameter(Record):
 
 
 class SweepMetric(Record):
-    """What trials are compared by, lower is better."""
+    """The quantity by which trials are compared; lower is better."""
 
     name: str = ""
     n: int | None = None  # images
@@ -40,14 +40,14 @@ class SweepMetric(Record):
 
 
 class Cost(Record):
-    """What a trial costs."""
+    """The cost of a trial."""
 
     name: str = ""
     unit: str = ""
 
 
 class SweepSettings(Record):
-    """How a sweep searches."""
+    """The settings of a sweep's search."""
 
     searcher: str = ""
     scheduler: str = ""
@@ -124,7 +124,7 @@ class ChoiceCount(Record):
 
 
 class Recommendation(Record):
-    """What the best trials say of a value that is recommended, or else of the default."""
+    """The evidence of the best trials on a recommended value, or else on the default."""
 
     name: str
     recommended: Any = None
@@ -180,7 +180,7 @@ class SideFailure(Record):
 
 
 class SecondsPerImage(Record):
-    """What both sides of a confirmation take to sample an image."""
+    """The seconds that both sides of a confirmation take to sample an image."""
 
     winner: float
     default: float

@@ -1,4 +1,4 @@
-"""What an evaluation of a synthetic data set records: whether it helps a classifier."""
+"""Record of the evaluation of a synthetic data set: whether it helps a classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training records: trained.json."""
+"""Record of a training: trained.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Point = dict[str, Value]
 
 
 class Selection(Record):
-    """What selects the best weights."""
+    """The measure that selects the best weights."""
 
     metric: str
     split: str | None = None
@@ -45,7 +45,7 @@ class SavedWeights(Record):
 
 
 class SampleTable(Record):
-    """How to read the sample grids: tiles are side by side, row by row."""
+    """The layout of the sample grids: tiles are side by side, row by row."""
 
     columns: int | None = None
     count: int | None = None
@@ -63,7 +63,7 @@ Fate = Literal["taken", "new", "missing here", "other shape"]
 
 
 class WarmStart(Record):
-    """What a training took of the model that it began with: initial.json."""
+    """The layers that a training took of the model that it began with: initial.json."""
 
     model: str  # RUN/FAMILY or URL
     sha256: str  # of its weights

@@ -39,7 +39,7 @@ class FailedTrial(Record):
 
 
 class TrialReport(Record):
-    """What a trial reports to the sweep: an evaluation, or that it failed."""
+    """A report of a trial to the sweep: an evaluation, or that it failed."""
 
     judged: int
     score: float  # what trials are compared by, lower is better

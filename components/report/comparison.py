@@ -1,4 +1,4 @@
-"""What a run hands to the page that compares runs: settings, code, data, numbers and samples, as a script.
+"""Data of a run for the page that compares runs: settings, code, data, numbers and samples, as a script.
 
 A page opened from a file may load scripts, but may not read other files. So the data of a run is a script
 that calls a function of the page.

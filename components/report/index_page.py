@@ -98,7 +98,7 @@ def index_page(store: Store, changed: str | None = None) -> Mapping[str, Any]:
 
 
 class StageTotal(NamedTuple):
-    """What all runs have written and computed in a stage; shares are of the largest, in percent."""
+    """The bytes and hours of all runs in a stage; shares are of the largest, in percent."""
 
     stage: str
     outputs: int

@@ -1,4 +1,4 @@
-"""What a reader should know of the network whose features judge images."""
+"""Sentences on the network whose features judge images, where its judgement is doubtful."""
 
 from __future__ import annotations
 

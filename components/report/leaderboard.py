@@ -75,7 +75,7 @@ class Line(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What speaks against numbers of a family."""
+    """The doubts about the numbers of a family."""
 
     family: str
     sentence: str

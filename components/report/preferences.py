@@ -14,7 +14,7 @@ Z = 1.959964  # 97.5 % of the normal distribution
 
 @dataclass(frozen=True)
 class Preference:
-    """How often people preferred one model to another; `share` counts a tie as half a win."""
+    """The votes of people between two models; `share` counts a tie as half a win."""
 
     preferred: str
     other: str

@@ -1,4 +1,4 @@
-"""Which stage outputs of a store are referred to, and by what.
+"""Find the stage outputs of a store that are referred to, and what refers to them.
 
 The roots are the records of runs, champions, results that wait for a decision, pins and held leases. What
 they name stays, and so does everything that a result that stays names: its spec's upstream keys and, in the
@@ -25,7 +25,7 @@ ATTEMPT = re.compile(r"(?<![0-9a-f])([0-9a-f]{16})/attempts/(\d+)")
 
 @dataclass
 class References:
-    """Why outputs stay, by key, which runs name them, and the attempts that are named."""
+    """The outputs that stay: by key, the reasons and the runs that name them; and the named attempts."""
 
     reasons: dict[str, str] = field(default_factory=dict)
     # By key: the runs that name an output, or else the first run that names what needs it.

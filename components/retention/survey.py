@@ -43,7 +43,7 @@ class Retained:
 
 @dataclass
 class Survey:
-    """What may be removed from a store, what stays, and the runs that are running now."""
+    """The items that may be removed from a store, those that stay, and the runs that are running now."""
 
     items: list[Item] = field(default_factory=list)
     staying: list[Retained] = field(default_factory=list)

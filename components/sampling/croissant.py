@@ -1,4 +1,4 @@
-"""What describes a synthetic data set: Croissant metadata (JSON-LD) and a card in Markdown.
+"""Description of a synthetic data set: Croissant metadata (JSON-LD) and a card in Markdown.
 
 Croissant 1.0, https://docs.mlcommons.org/croissant/docs/croissant-spec.html: the files with their hashes, and
 the records in them.
@@ -60,7 +60,7 @@ CONTEXT: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Description:
-    """The description of a data set.
+    """Description of a data set.
 
     Attributes:
         family: of the model.

@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class DataSetRequest:
-    """What is drawn, and where it is written; each process opens the model itself.
+    """The samples to draw, and where they are written; each process opens the model itself.
 
     Attributes:
         store: has the model.

@@ -37,7 +37,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # of members of a zip, which must have a time
 
 @dataclass(frozen=True)
 class Sample:
-    """What belongs to an image besides its pixels."""
+    """The data of an image besides its pixels."""
 
     number: int
     made: png.Made
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a data set is written.
+    """The place where a data set is written, and its form.
 
     Attributes:
         store: its folder.

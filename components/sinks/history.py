@@ -1,4 +1,4 @@
-"""What other tools get of a run: of each family its points, measures, diagnoses, samples and settings."""
+"""Data of a run for other tools: of each family its points, measures, diagnoses, samples and settings."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Rates:
-    """What a family costs on this machine, on one core or one GPU."""
+    """The cost of a family on this machine, on one core or one GPU."""
 
     step: float  # seconds of a training step
     sample: float  # seconds of a sample

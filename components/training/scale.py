@@ -1,4 +1,4 @@
-"""What a training takes on hardware that is not there: shapes, memory, operations and traffic.
+"""Estimate what a training takes on hardware that is not there: shapes, memory, operations and traffic.
 
 Networks and batches are on PyTorch's meta device, where tensors have shapes and no memory, so the losses of a
 large config are evaluated and differentiated on a laptop.
@@ -30,7 +30,7 @@ GB = 10**9
 
 @dataclass(frozen=True)
 class Scale:
-    """What one family's training takes; bytes and operations are those of one worker."""
+    """The requirements of one family's training; bytes and operations are those of one worker."""
 
     family: str
     workers: int

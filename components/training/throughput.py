@@ -1,4 +1,4 @@
-"""How fast a training takes images, how long it waits for them, and what its GPU does meanwhile."""
+"""Measure how fast a training takes images, how long it waits for them, and what its GPU does meanwhile."""
 
 from __future__ import annotations
 

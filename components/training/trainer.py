@@ -309,12 +309,12 @@ class Trainer:
         try:
             family = self.family.changed(change)
         except ValueError as error:
-            raise InputError(f"milestone at step {self.control.step}: {error}") from None
+            raise InputError(f"setting_changes at step {self.control.step}: {error}") from None
         self.set_family(family)
         if reshaped := [name for name, fits in self.load_compatible(state).items() if not fits]:
             raise InputError(
-                f"milestone at step {self.control.step}: with {', '.join(change)} changed, the {reshaped[0]} "
-                "would have another shape"
+                f"setting_changes at step {self.control.step}: with {', '.join(change)} changed, the "
+                f"{reshaped[0]} would have another shape"
             )
         self.control.changes |= change
 

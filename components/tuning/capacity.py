@@ -1,4 +1,4 @@
-"""How many trials run at once."""
+"""Compute how many trials run at once."""
 
 from __future__ import annotations
 

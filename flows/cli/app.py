@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError, UnknownOptionError
 
@@ -23,6 +23,10 @@ from components.common.paths import home
 from components.common.public import without_secrets
 from flows import environment
 from flows.signals import CODE, stop_on_signals
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
@@ -75,7 +79,7 @@ CONTINUED = (
     "publish",
     "schedule",
     "backfill",
-)  # commands that go on where they were interrupted
+)  # commands that continue where they were interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,7 +100,7 @@ def exit_with(work: Callable[[], int], *, continues: bool = True, at_once: bool 
 
     Args:
         work: returns the code.
-        continues: whether the same work goes on where it was interrupted.
+        continues: whether the same work continues where it was interrupted.
         at_once: end the process without destroying its modules, which takes two seconds with Ray and torch.
     """
     codes = list[int]()
@@ -215,8 +219,37 @@ def _version() -> str:
 
 
 def _default(value: Any) -> str | None:
-    """Return a default value as the help shows it."""
-    return None if value is None or value is False or value == () else str(value)
+    """Return a default value as the help shows it; None for one that it does not show."""
+    return None if value is None or value is False or value in ((), "") else str(value)
+
+
+class _Help:
+    """Print help as Cyclopts does, with the lines of each paragraph of a docstring joined."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print a panel of arguments, options or commands."""
+        from cyclopts.help import DefaultFormatter
+
+        for entry in panel.entries:
+            _join_lines(entry.description)
+        DefaultFormatter()(console, options, panel)
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Print the line on the usage."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+    def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
+        """Print what the command does."""
+        _join_lines(description)
+        console.print(description)
+
+
+def _join_lines(text: Any) -> None:
+    """Join the lines of each paragraph of a text of the help, in place."""
+    plain = text.primary_renderable
+    plain.plain = re.sub(r"(?<!\n)\n(?!\n|\Z)", " ", plain.plain)
 
 
 def build() -> App:
@@ -226,6 +259,7 @@ def build() -> App:
         help="Train, tune, evaluate and publish generative image models, reproducibly.",
         version=_version,
         help_format="plaintext",
+        help_formatter=_Help(),
         default_parameter=Parameter(negative=(), allow_repeating=True, show_default=_default),
         result_action="return_value",
         exit_on_error=False,

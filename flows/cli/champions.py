@@ -79,7 +79,7 @@ def promote(
     Args:
         run: a run id, or `latest`
         family: a family of the run
-        reason: why; the history keeps it
+        reason: the reason, kept in the history
         override: promote it although the gate has not blessed it, which the history shows for ever
     """
     from flows import decide
@@ -93,7 +93,7 @@ def reject(run: str, family: str, /, *, reason: str = "", store: StoreURL = STOR
     Args:
         run: a run id, or `latest`
         family: a family of the run
-        reason: why; the history keeps it
+        reason: the reason (required), kept in the history
     """
     from flows import decide
 
@@ -108,7 +108,7 @@ def rollback(
     Args:
         data: a data set
         task: a task, such as generate (default: the only one)
-        reason: why; the history keeps it
+        reason: the reason (required), kept in the history
         to: the number of the champion to return to (default: the model before the current one)
     """
     from flows import decide

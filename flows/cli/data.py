@@ -97,18 +97,19 @@ def add(
         colour: convert images to grey or RGB
         background: colour behind transparent pixels
         captions: a table of captions, or `none` (default: all with usual names, and texts beside images)
-        layout: what the top folders are (default: splits if called so, else classes); none: no classes
-        follow_links: read what is behind links that lead out of the folder
+        layout: read the top folders as classes or splits (default: as splits if their names are those of
+            splits); none: no classes
+        follow_links: follow links that lead out of the folder
         frames: the pictures to read of files with several; those of a file share a split
         white: the value of white in files of more than 8 bits, such as 4095, or the largest of all
         max_skipped: unreadable files to tolerate (default: 1 % of them, at least 10)
         replace: replace a data set of that name from another source
-        sources: a folder or URL of what the images are made from, pairs having equal names
+        sources: a folder or URL of the sources that images are made from; pairs have equal names
         side_by_side: each file is two images, A on the left; AtoB makes B from A
         unpaired: images and sources are two domains without pairs
         source_resolution: pixels per side of a source (default: as the images)
-        licence: of the images, which data and model cards state
-        credit: whom to name in what is published
+        licence: licence of the images, stated in data and model cards
+        credit: credit for the images, stated in data and model cards
     """
     from components.data.sources import prepare
     from components.data.versioning import dvc, pins
@@ -166,8 +167,8 @@ def degrade(
         high: of edges: the upper threshold (default: 80)
         sigma: of noise: its standard deviation in levels of 255 (default: 25)
         quality: of jpeg: 1 to 95 (default: 20)
-        seed: of what is random
-        revision: of the base, a git revision or a version (default: the pinned one)
+        seed: seed of the random degradations
+        revision: a git revision or a version of the base (default: the pinned one)
         replace: replace a data set of that name from another source
     """
     from components.data.sources.degraded import degradation

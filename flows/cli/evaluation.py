@@ -95,11 +95,11 @@ def evaluate_synthetic(
 
     Args:
         source: a synthetic data set with classes: a folder, an npz or NAME.tar for its shards, or a URL
-        data: the data set with the real images; the test split tests
+        data: the data set of the real images; its test split tests the classifiers
         revision: a git revision or a version of the data
         sizes: images of the small real training sets (default: 5, 20 and 100 of each class)
         seeds: trainings of each kind, each with other real images and initial weights
-        steps: of each training
+        steps: steps of each training
     """
     from components.evaluation.synthetic import evaluate
     from flows import views

@@ -28,7 +28,8 @@ def init(
 
     Args:
         name: a data set, which is prepared first if it is a known one
-        minutes: for the whole run on this machine, whose speed is measured by a few steps of each family
+        minutes: minutes for the whole run on this machine, whose speed is measured by a few steps of each
+            family
         output: a .yaml file (default: NAME.yaml)
         replace: replace a file that exists
     """

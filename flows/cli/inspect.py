@@ -119,10 +119,10 @@ def runs(
 
     Args:
         status: only runs of this status; lost: killed, or cut off from the store
-        data: only runs on this data set, or on a version that begins so
+        data: only runs on this data set, or whose data version begins with it
         family: only runs with this family
         kind: only runs, or only sweeps
-        n: only the newest
+        n: list only this many of the newest runs
     """
     from flows import run_list
 

@@ -56,14 +56,14 @@ class Request:
         sampler: a sampler of the model's family
         source: an image, or a folder of them, to translate, enlarge, inpaint, reconstruct or start from
         mask: white where the source is to be inpainted
-        strength: noise on the source: near 0 keeps it, 1 does not
+        strength: amount of noise on the source: near 0 keeps it, 1 does not
         dropout: the noise of some translators; off: a source has one image
-        direction: of a translation between two domains
+        direction: direction of a translation between two domains
         statistics: BatchNorm's statistics: of each image alone, or the averages of training
         interpolate: weights from the PSNR-oriented network (0) to the GAN (1)
         truncation: psi, towards the mean style: 1 is no truncation, 0 the mean image
-        truncation_cutoff: layers that are truncated, from the first; default: all
-        truncation_mean: of all w, or of those of the image's class
+        truncation_cutoff: number of layers that are truncated, from the first (default: all)
+        truncation_mean: mean style: of all w, or of those of the image's class
     """
 
     label: str | None = None
@@ -250,7 +250,7 @@ def anomaly(
         folder: a folder of images, or a URL
         run: a run id, `latest`, or the folder or URL of an exported model
         family: a family of the run (default: the first that encodes images)
-        quantile: flag images that are stranger than this share of validation images
+        quantile: flag images with a higher score than this share of validation images
         background: colour behind transparent pixels (default: that of the model's data)
         output: a .csv file
     """

@@ -43,12 +43,12 @@ def gc(
 ) -> None:
     """Show what may be removed from the store and why the rest stays; with --apply, remove it.
 
-    Outputs of stages go that no run, champion, review, pin or held lease refers to, and superseded attempts
-    and checkpoints of finished ones.
+    It removes outputs of stages that no run, champion, review, pin or held lease refers to, superseded
+    attempts, and checkpoints of finished attempts.
 
     Args:
         apply: remove it; the default only shows it
-        days: keep what was made in the last days
+        days: keep what is newer than this many days
         runs: a run to remove with its page and all that only it refers to, however new; repeatable
     """
     from components import report

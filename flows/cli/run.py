@@ -61,7 +61,7 @@ def run(
         plan: show what would run and what is cached, without touching anything
         scale: with --plan: check the networks' shapes, and show memory, traffic and cost of training
         tflops: with --scale: 10^12 operations that a worker computes in a second (default: 100)
-        price: with --scale: of a worker for an hour
+        price: with --scale: cost of an hour of a worker
         explain: run, and say why each stage runs or not; --plan says it without running
         smoke: run a few steps of everything, to check that it works
     """
@@ -79,7 +79,7 @@ def run(
         show(experiment, TFLOPS if tflops is None else tflops, price, as_json=as_json)
         return 0
     if scale or tflops is not None or price is not None:
-        raise InputError("--scale is a kind of plan, and --tflops and --price are for it: add --plan --scale")
+        raise InputError("--scale needs --plan; --tflops and --price need --plan --scale")
     if plan:
         as_written = not only and all(change.startswith("store.") for change in changes)
         stated = setup.stated_minutes(path) if as_written else ""

@@ -50,7 +50,8 @@ def schedule(
         name: the name of the schedule
         pool: leave the runs to the workers of this work pool, and return
         only: run only this family and the families it builds on; repeatable
-        max_late: skip a run that would begin this late; without it, one run makes up for all missed dates
+        max_late: skip a run that would begin more than this many minutes late; without it, one run makes up
+            for all missed dates
         listed: list the schedules of the server
         check: check the schedules of the server; exit code 1 if there is a problem
         remove: remove a schedule; its past runs and all results stay
@@ -165,7 +166,7 @@ def why(
     as_json: AsJSON = False,
     store: StoreURL = STORE,
 ) -> None:
-    """Say why the last run of a schedule did not run, or what it computed again and why.
+    """Explain why the last run of a schedule did not run, or what it computed again and why.
 
     Only the Prefect server of PREFECT_API_URL knows the dates that it cancelled while another run worked.
 
@@ -210,8 +211,9 @@ def automations(
     champions, pending reviews and unhealthy trainings.
 
     Args:
-        webhook: an address that takes JSON with a text, as of Slack; $NAME: that in an environment variable
-        remove: remove them
+        webhook: an address that takes JSON with a text, as of Slack; $NAME: the address in an
+            environment variable
+        remove: remove the automations
     """
     from flows import automations as code
 

@@ -36,10 +36,10 @@ class Request:
     """Settings of styles; those not given are the model's own.
 
     Attributes:
-        label: a class, by name or number; default: classes in turn
+        label: a class, by name or number (default: classes in turn)
         truncation: psi, towards the mean style: 1 is no truncation, 0 the mean image
-        truncation_cutoff: layers that are truncated, from the first; default: all
-        truncation_mean: of all w, or of those of the image's class
+        truncation_cutoff: number of layers that are truncated, from the first (default: all)
+        truncation_mean: mean style: of all w, or of those of the image's class
     """
 
     label: str | None = None
@@ -73,7 +73,8 @@ def interpolate(
     Args:
         run: a run id, `latest`, or the folder of an exported model
         family: a family of the run; not needed with a folder
-        seeds: whose first samples to pass in order, at least two; .safetensors files of `atelier project` too
+        seeds: seeds whose first samples to pass in order, at least two; .safetensors files of `atelier
+            project` too
         output: a .png for stills, with a line from each seed to the next; a .webp, .gif or .apng for an
             animation; or FOLDER/ for a PNG of each frame
         frames: frames in all (default: 24 from one seed to the next, 8 of stills)
@@ -117,7 +118,7 @@ def mix(
         output: a .png or .webp file
         rows: seeds, in a list; .safetensors files of `atelier project` too
         columns: seeds, in a list; .safetensors files of `atelier project` too
-        layers: whose styles are those of the columns: a third of them, or from one to another
+        layers: layers whose styles are those of the columns: a third of all layers, or from one to another
     """
     from components.sampling import sheets
     from components.sampling.mixing import mixing_grid
@@ -159,10 +160,10 @@ def project(
         output: a .png or .webp file for the target beside its projection; the style and the noise inputs are
             written to the same name with .safetensors, which `interpolate` and `mix` take for a seed
         label: a class, by name or number, at whose mean style the search begins (default: that of all)
-        network: in whose features images are compared; auto: for grey images the extractor of the run, else
-            VGG19 or EfficientNet-Lite0, or what there is of these; pixels: none
+        network: network in whose features images are compared; auto: for grey images the extractor of the
+            run, else VGG19 or EfficientNet-Lite0, or what there is of these; pixels: none
         steps: steps of the search
-        seed: of the noise in the search
+        seed: seed of the noise in the search
     """
     from components.analysis.projection import project_to_files
     from components.sampling.to_file import check_picture
@@ -213,9 +214,10 @@ def path_length(
         space: w: lines in W; z: arcs in z
         along: ends: at the beginning of random paths; full: anywhere on them
         n: number of paths
-        network: in whose features images are compared, a part of the measure; auto: for grey images the
-            extractor of the run, else VGG19 or EfficientNet-Lite0, or what there is of these; pixels: none
-        seed: of the paths
+        network: network in whose features images are compared, a part of the measure; auto: for grey images
+            the extractor of the run, else VGG19 or EfficientNet-Lite0, or what there is of these; pixels:
+            none
+        seed: seed of the paths
     """
     from components.analysis.path_length import path_length as measured
     from components.extractors.feature_distance import feature_distance

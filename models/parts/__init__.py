@@ -1,1 +1,1 @@
-"""What three or more families share."""
+"""Parts that three or more families share."""

@@ -43,7 +43,7 @@ def group_size(group: int, images: int) -> int:
         ValueError: The images cannot be divided into such groups.
     """
     if images % min(group, images):
-        raise ValueError(f"minibatch_stddev={group} must divide the {images} images of a shard")
+        raise ValueError(f"minibatch_stddev={group} must divide the {images} images of a micro-batch")
     return min(group, images)
 
 

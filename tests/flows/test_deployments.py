@@ -40,7 +40,7 @@ LATE = Scheduled(name="Late")
         ({"cron": "61 * * * *"}, r"--cron '61 \* \* \* \*' is no cron expression; .*2:00 each night"),
         ({"cron": "at night"}, "is no cron expression"),
         ({"cron": "0 0 2 * * *"}, "is no cron expression"),  # with seconds
-        ({"cron": "0 0 30 2 *"}, r"--cron '0 0 30 2 \*' never comes: no such month has that day"),
+        ({"cron": "0 0 30 2 *"}, r"--cron '0 0 30 2 \*' never occurs: none of its months has that day"),
         ({"timezone": "Mars/Base"}, "--timezone 'Mars/Base' is unknown; give a name such as Europe/Berlin"),
         ({"timezone": ""}, "--timezone '' is unknown"),
         ({"name": "../x"}, "--name '../x' is not accepted"),

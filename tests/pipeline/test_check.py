@@ -39,7 +39,7 @@ def test_networks_that_do_not_fit_the_images_are_refused(store: Store) -> None:
 
 def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
     sentence = (
-        r"^families.gan: minibatch_stddev=4 must divide the 6 images of a shard "
+        r"^families.gan: minibatch_stddev=4 must divide the 6 images of a micro-batch "
         r"\(train.batch=12 over train.micro_batches=2\)$"
     )
     with pytest.raises(InputError, match=sentence):

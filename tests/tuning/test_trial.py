@@ -169,7 +169,9 @@ def test_going_on_from_another_is_training_its_schedule(context: TrialContext, w
 
 def test_a_change_that_needs_another_network_is_refused(context: TrialContext) -> None:
     schedule = [*plain(), ScheduleEntry(step=6, values={"width": 16})]
-    with pytest.raises(InputError, match="milestone at step 6: with width changed, the .* another shape"):
+    with pytest.raises(
+        InputError, match="setting_changes at step 6: with width changed, the .* another shape"
+    ):
         trained(context, schedule, lambda one: None)
 
 

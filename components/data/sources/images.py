@@ -340,7 +340,7 @@ def is_grey(image: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the header of an image file says."""
+    """The properties of an image that the header of its file states."""
 
     size: tuple[int, int]  # width, height of the upright image
     pictures: int  # pages or frames

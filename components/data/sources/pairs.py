@@ -62,7 +62,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read, and the folder for their pixels."""
+    """The options by which files are read, and the folder for their pixels."""
 
     request: Request
     scratch: Path

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: names and endings may be wrong."""
+"""Recognise the kind of a file by its first bytes, since names and endings may be wrong."""
 
 from __future__ import annotations
 

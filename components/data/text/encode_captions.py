@@ -1,4 +1,4 @@
-"""What a worker is sent to do with captions: encode each distinct one of a data set, once."""
+"""Job that encodes each distinct caption of a data set once."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ INSTALL = (
 
 
 def identity() -> EncoderIdentity:
-    """What tells two encoders apart."""
+    """Return what tells two encoders apart."""
     return EncoderIdentity(name=NAME, sha256=SHA256, tokenizer=TOKENIZER_SHA256, longest=LONGEST)
 
 

@@ -82,7 +82,7 @@ def test_minibatch_stddev_of_a_single_image_has_a_gradient() -> None:
 
 
 def test_minibatch_stddev_says_that_it_does_not_divide() -> None:
-    with pytest.raises(ValueError, match="minibatch_stddev=4 must divide the 6 images of a shard"):
+    with pytest.raises(ValueError, match="minibatch_stddev=4 must divide the 6 images of a micro-batch"):
         MinibatchStddev(4)(torch.zeros(6, 2))
 
 
