@@ -63,20 +63,28 @@ def line(config: Path, found: dict[str, Any]) -> list[str]:
     overhead = swept["overhead_seconds"]
     spent = f"{overhead['mean']:.1f} s ({overhead['max']:.1f} s)" if overhead else "-"
     values = ", ".join(f"{name} {shown(value)}" for name, value in swept["winner"]["values"].items())
-    return [config.stem, f"{len(states)}: {counts}", minutes, spent, values, verdict(swept.get("duel"))]
+    return [
+        config.stem,
+        f"{len(states)}: {counts}",
+        minutes,
+        spent,
+        values,
+        verdict(swept.get("confirmation")),
+    ]
 
 
-def verdict(duel: dict[str, Any] | None) -> str:
+def verdict(confirmation: dict[str, Any] | None) -> str:
     """The winner against the config's own settings."""
-    if duel is None:
+    if confirmation is None:
         return "-"
-    gain = duel["difference"]
-    means = [sum(duel[side]) / len(duel[side]) for side in ("winner", "default")]
+    gain = confirmation["difference"]
+    means = [sum(confirmation[side]) / len(confirmation[side]) for side in ("winner", "default")]
     spread = "" if gain["low"] is None else f" ({gain['low']:+.3g} to {gain['high']:+.3g})"
-    cost = duel.get("seconds_per_image")
+    cost = confirmation.get("seconds_per_image")
     paid = f"; {cost['winner'] / cost['default']:.2f} of the time" if cost else ""
-    name = duel["metric"].replace("_", " ")
-    return f"{name} {means[0]:.3g} against {means[1]:.3g}: {gain['value']:+.3g}{spread}, {duel['says']}{paid}"
+    name = confirmation["metric"].replace("_", " ")
+    values = f"{name} {means[0]:.3g} against {means[1]:.3g}: {gain['value']:+.3g}{spread}"
+    return f"{values}, {confirmation['says']}{paid}"
 
 
 def shown(value: Any) -> str:

@@ -184,7 +184,7 @@ def results(record: RunManifest, store: Store) -> tuple[SweepResult | None, Conf
             if stage.name == "sweep":
                 result = SweepResult.read(content["swept"])
             else:
-                confirmation = Confirmation.read(content["duel"])
+                confirmation = Confirmation.read(content["confirmation"])
     return result, confirmation
 
 
@@ -193,7 +193,7 @@ def as_json(record: RunManifest, store: Store) -> Mapping[str, Any] | None:
     result, confirmation = results(record, store)
     if result is None:
         return None
-    return result.to_json() | ({"duel": confirmation.to_json()} if confirmation else {})
+    return result.to_json() | ({"confirmation": confirmation.to_json()} if confirmation else {})
 
 
 def show(record: RunManifest, store: Store) -> None:

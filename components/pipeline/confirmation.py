@@ -24,7 +24,7 @@ from components.records.stages import ConfirmationResult
 from components.records.sweep import Confirmation, SecondsPerImage, SideFailure, Winner
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.tuning.confirmation import SIDES, Pair, duel
+from components.tuning.confirmation import SIDES, Pair, compare_pairs
 from components.tuning.space import full_schedule
 
 FRESH = 1000  # offset of the first fresh seed from the training seed of the experiment
@@ -82,7 +82,7 @@ def run(context: Context) -> ConfirmationResult:
     """Compare both sides on the test split with each fresh seed."""
     confirm = confirm_sampling if samples_only(context.plan) else confirm_training
     winner = Winner.model_validate(context.spec.settings["winner"])
-    return ConfirmationResult(duel=confirm(context, winner))
+    return ConfirmationResult(confirmation=confirm(context, winner))
 
 
 def confirm_training(context: Context, winner: Winner) -> Confirmation:
@@ -143,7 +143,7 @@ def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> C
     best = rank_by(first)
     pairs = [Pair(seed, *(sides[side][best].value for side in SIDES)) for seed, sides in metrics.items()]
     about = {"n": first[best].n, "split": "test", "real_baseline": first[best].real_baseline} | about
-    return duel(best, pairs, **about)
+    return compare_pairs(best, pairs, **about)
 
 
 def confirm_sampling(context: Context, winner: Winner) -> Confirmation:

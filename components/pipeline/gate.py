@@ -125,11 +125,11 @@ def record_seeds(context: Context, result: Challenger) -> None:
     seeds.record(store, *where, context.results[f"evaluate/{family}"].key, own)
     if (confirmed := context.results.get(f"confirmation/{family}")) is None:
         return
-    duel = context.read(confirmed.stage + "/" + family, ConfirmationResult).duel
+    confirmation = context.read(confirmed.stage + "/" + family, ConfirmationResult).confirmation
     metric = result.metrics[name]
-    if (duel.metric, duel.n, duel.split) != (name, metric.n, metric.split):
+    if (confirmation.metric, confirmation.n, confirmation.split) != (name, metric.n, metric.split):
         return
-    for seed, value in zip(duel.seeds, duel.winner, strict=True):
+    for seed, value in zip(confirmation.seeds, confirmation.winner, strict=True):
         if value is not None:
             of_seed = {name: metric.model_copy(update={"value": value, "low": None, "high": None})}
             other = SeedResult(seed=seed, run_id=context.run_id, metrics=of_seed)

@@ -52,8 +52,8 @@ def run(context: Context) -> LatentAnalysisResult:
     context.attempt.delete("parts")
     counts = context.read("prepare", PrepareResult).data.counts
     n = {split: min(count, max_images(split, images)) for split, count in counts.items()}
-    used = LatentAnalysis(views=[view for view in views if view], n=n)
-    return LatentAnalysisResult(used=used, work_seconds=time.monotonic() - began)
+    analysis = LatentAnalysis(views=[view for view in views if view], n=n)
+    return LatentAnalysisResult(analysis=analysis, work_seconds=time.monotonic() - began)
 
 
 def held_out_models(context: Context) -> dict[str, str]:

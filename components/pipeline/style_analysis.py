@@ -65,7 +65,7 @@ def run(context: Context) -> LatentAnalysisResult:
         cpus=threads,
         gpus=context.gpus,
     )
-    return LatentAnalysisResult(used=LatentAnalysis(views=views), work_seconds=time.monotonic() - began)
+    return LatentAnalysisResult(analysis=LatentAnalysis(views=views), work_seconds=time.monotonic() - began)
 
 
 STAGE = Stage("style_analysis", "family", spec, run, families, after=("evaluate",), optional=True)

@@ -110,7 +110,7 @@ class LatentAnalysis(Record):
 class LatentAnalysisResult(StageResult):
     """The result of the stages `latent_analysis` and `style_analysis`."""
 
-    used: LatentAnalysis
+    analysis: LatentAnalysis
 
 
 class AnomalyModelsResult(StageResult):

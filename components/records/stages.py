@@ -74,7 +74,7 @@ class SearchResult(StageResult):
 class ConfirmationResult(StageResult):
     """The result of the stage `confirmation`."""
 
-    duel: Confirmation
+    confirmation: Confirmation
 
 
 class ExportResult(StageResult):

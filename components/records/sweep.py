@@ -187,7 +187,7 @@ class SecondsPerImage(Record):
 
 
 class Confirmation(Record):
-    """The result of the stage `confirmation`, under "duel": winner and default by fresh seed."""
+    """The result of the stage `confirmation`, under "confirmation": winner and default by fresh seed."""
 
     metric: str = ""
     n: int | None = None  # images

@@ -87,9 +87,9 @@ def of_family(result: Mapping[str, Any], pictures: Pictures) -> LatentAnalysis |
     record = LatentAnalysisResult.read(result)
     if record is None:
         return None
-    views = [_view(view, pictures) for view in record.used.views]
+    views = [_view(view, pictures) for view in record.analysis.views]
     views = [view for view in views if view.tables or view.plots or view.pictures]
-    counts = [f"{formatting.number(n)} {split}" for split, n in record.used.n.items()]
+    counts = [f"{formatting.number(n)} {split}" for split, n in record.analysis.n.items()]
     return LatentAnalysis(formatting.listing(counts), views) if views else None
 
 

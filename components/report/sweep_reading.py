@@ -23,7 +23,7 @@ def sweeps(store: Store, run: RunManifest, report: str) -> list[SweepSection]:
 
 def _section(store: Store, run: RunManifest, stage: StageEntry, report: str) -> SweepSection:
     confirmation = Confirmation.read(
-        _content(store, run.stage("confirmation", stage.family), "result.json").get("duel")
+        _content(store, run.stage("confirmation", stage.family), "result.json").get("confirmation")
     )
     finished, swept = search_result(store, stage)
     running = not finished and stage.state in ("running", "waiting")

@@ -33,7 +33,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     return mean, mean - half, mean + half
 
 
-def duel(
+def compare_pairs(
     metric: str,
     pairs: Sequence[Pair],
     failed: Sequence[SideFailure] = (),

@@ -104,7 +104,7 @@ def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: l
     known = done(strange["uri"])
 
     found = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=known)
-    views = {view["name"]: view for view in found["used"]["views"]}
+    views = {view["name"]: view for view in found["analysis"]["views"]}
     assert list(views) == [n for n in VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]

@@ -33,8 +33,10 @@ def made(
     store = Store(str(tmp_path))
     places = EvaluationPaths(store, "", "", "parts")
     records = style_views(places, "stylegan2", "out", 3, 10, "pixels", "cpu")
-    read = LatentAnalysisResult.read({"used": {"views": [view.to_json() for view in records]}})
-    assert read is not None and [view.to_json() for view in read.used.views] == [v.to_json() for v in records]
+    read = LatentAnalysisResult.read({"analysis": {"views": [view.to_json() for view in records]}})
+    assert read is not None and [view.to_json() for view in read.analysis.views] == [
+        v.to_json() for v in records
+    ]
     return store, {view.name: view for view in records}
 
 

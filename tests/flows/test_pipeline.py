@@ -73,7 +73,7 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
     assert str(shared.store.parent) not in text and str(Path.home()) not in text, "no path of this machine"
     assert states(first)["anomaly_models autoencoder"] == states(first)["anomaly_models vae"] == "ran"
     for used in shared.store.glob("store/latent_analysis/*/attempts/1/result.json"):
-        views = {view["name"]: view for view in json.loads(used.read_text())["used"]["views"]}
+        views = {view["name"]: view for view in json.loads(used.read_text())["analysis"]["views"]}
         assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     assert (shared.store / first["report"]).exists() and (shared.store / "index.html").exists()
     manifest = json.loads((shared.store / "published" / first["run_id"] / "manifest.json").read_text())

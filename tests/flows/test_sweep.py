@@ -47,10 +47,10 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, undis
     assert swept["trials"][0]["values"] == {"lr": 2e-4, "beta1": 0.5}
     assert {t["state"] for t in swept["trials"]} <= {"done", "stopped"}
     assert len(swept["finalists"]) == 2 and all(len(one["repeats"]) == 2 for one in swept["finalists"])
-    assert swept["duel"]["seeds"] == [1000] and len(swept["duel"]["winner"]) == 1
+    assert swept["confirmation"]["seeds"] == [1000] and len(swept["confirmation"]["winner"]) == 1
     states = {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
     assert {"sweep dcgan", "confirmation dcgan", "train dcgan", "evaluate dcgan", "publish"} <= set(states)
-    assert states["train dcgan"] == "cached"  # the duel had trained it
+    assert states["train dcgan"] == "cached"  # the confirmation had trained it
     page = (sweeps.store / result["report"]).read_text()
     assert f"Trial {swept['winner']['number']} won: lowest mean of 2 seeds." in page
 
@@ -105,7 +105,10 @@ def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) 
     assert {t["state"] for t in found["trials"]} == {"done"} and len(found["trials"]) == 4
     own = {"sampler_steps": 2, "guidance_scale": 1.5}
     assert own in [one["values"] for one in found["finalists"]], "what the winner is to beat"
-    assert set(found["winner"]["values"]) == set(search) and found["duel"]["seconds_per_image"]["winner"] > 0
+    assert (
+        set(found["winner"]["values"]) == set(search)
+        and found["confirmation"]["seconds_per_image"]["winner"] > 0
+    )
     trained = [s for s in result["stages"] if s["name"] == "train"]
     assert [s["family"] for s in trained] == ["diffusion"], "once"
     page = (sweeps.store / result["report"]).read_text()

@@ -470,8 +470,8 @@ def harmful(store, family: str) -> list[StageEntry]:
     """Stages `ablation` and `latent_analysis` that mean harm."""
     ablations = AblationResult(studied=Ablations(n=250)).to_json()
     ablations["studied"] |= {"studies": [hostile_study()], "ways": {HOSTILE: {"path": HOSTILE}, "reverse": 3}}
-    analysis = LatentAnalysisResult(used=LatentAnalysis()).to_json()
-    analysis["used"]["views"] = [hostile_view(), view("empty").to_json()]
+    analysis = LatentAnalysisResult(analysis=LatentAnalysis()).to_json()
+    analysis["analysis"]["views"] = [hostile_view(), view("empty").to_json()]
     pictures = {"sound.webp": sheet(digits()[:10], 10), "harm.webp": sheet(digits()[:10], 10)}
     return [
         finished(store, "ablation", family, ablations, pictures),
@@ -633,7 +633,7 @@ def used(store, family: str, views: list[View], begin: float = 0.0) -> StageEntr
         for p in v.pictures
     }
     counts = {"training": 3600, "validation": 400, "test": 1000}
-    result = LatentAnalysisResult(used=LatentAnalysis(views=views, n=counts), work_seconds=8.0)
+    result = LatentAnalysisResult(analysis=LatentAnalysis(views=views, n=counts), work_seconds=8.0)
     return finished(store, "latent_analysis", family, result.to_json(), pictures, begin=begin)
 
 

@@ -291,7 +291,7 @@ def write(
     ]
     if against:
         other = "store/confirmation/d0e1000000000000"
-        store.write_json(f"{other}/attempts/1/result.json", {"duel": against.to_json()})
+        store.write_json(f"{other}/attempts/1/result.json", {"confirmation": against.to_json()})
         store.write_json(f"{other}/_SUCCESS", {"attempt": 1})
         stages.append(stage("confirmation", family, "ran", 395.0, 12.0, uri=other))
     status = "running" if state == "running" else "done"

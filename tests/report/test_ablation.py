@@ -23,10 +23,10 @@ def test_only_families_with_studies_have_a_section(store, runs, shown):
     html, family = shown
     assert family["name"] == "diffusion"
     assert [a["data-study"] for _, a in html.tags if "data-study" in a] == ["diffusion", "diffusion"]
-    assert "#studies" in {a.get("href") for _, a in html.tags}
+    assert "#ablations" in {a.get("href") for _, a in html.tags}
     other = page(store, build_run(store, runs["ward"]))
-    assert not {"studies", "h-studies"} & {a.get("id") for _, a in other.tags}
-    assert "#studies" not in {a.get("href") for _, a in other.tags}
+    assert not {"studies", "h-ablations"} & {a.get("id") for _, a in other.tags}
+    assert "#ablations" not in {a.get("href") for _, a in other.tags}
 
 
 def test_quality_is_plotted_against_what_changes(shown):

@@ -27,11 +27,11 @@ def test_families_with_codes_have_a_section(store, runs, shown):
         *("Traversals", "Posterior", "Likelihood"),
     ]
     assert {a["data-use"] for _, a in html.tags if "data-use" in a} == {"vae"}
-    assert "#uses" in {a.get("href") for _, a in html.tags}
+    assert "#latent-analysis" in {a.get("href") for _, a in html.tags}
     assert "3,600 training, 400 validation and 1,000 test" in html.text
     other = page(store, build_run(store, runs["ward"]))
-    assert not {"uses", "h-uses"} & {a.get("id") for _, a in other.tags}
-    assert "#uses" not in {a.get("href") for _, a in other.tags}
+    assert not {"uses", "h-latent-analysis"} & {a.get("id") for _, a in other.tags}
+    assert "#latent-analysis" not in {a.get("href") for _, a in other.tags}
 
 
 def test_the_best_of_a_column_is_marked_where_rows_are_rivals(shown):
@@ -101,10 +101,12 @@ def test_harm_in_a_view_stays_text(store, runs):
     [
         "",
         "{",
-        '{"used": 3}',
-        '{"used": {"views": [1, {"tables": 2, "plots": [3], "pictures": {}}], "n": [1]}}',
+        '{"analysis": 3}',
+        '{"analysis": {"views": [1, {"tables": 2, "plots": [3], "pictures": {}}], "n": [1]}}',
     ]
-    + ['{"used": {"views": [{"tables": [{"columns": [1], "rows": [{"cells": [[1]]}]}]}], "n": {"a": "b"}}}'],
+    + [
+        '{"analysis": {"views": [{"tables": [{"columns": [1], "rows": [{"cells": [[1]]}]}]}],"n": {"a": {}}}}'
+    ],
 )
 def test_uses_may_be_rubbish(store, runs, junk):
     for stage in store.read_json(f"runs/{runs['done']}/run.json")["stages"]:

@@ -14,7 +14,7 @@ def with_styles(store, run_id: str) -> None:
         path="interpolation-0.webp", still="interpolation-0-still.webp", rows=1, columns=6, title="Ways"
     )
     views = [View(name="interpolation", title="Interpolation in W", pictures=[moving])]
-    result = LatentAnalysisResult(used=LatentAnalysis(views=views))
+    result = LatentAnalysisResult(analysis=LatentAnalysis(views=views))
     sheet = fixture.sheet(fixture.digits()[:6], 6)
     pictures = {"interpolation-0.webp": sheet, "interpolation-0-still.webp": sheet}
     stage = fixture.finished(store, "style_analysis", "dcgan", result.to_json(), pictures)

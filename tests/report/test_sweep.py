@@ -224,7 +224,7 @@ def test_a_sweep_may_be_rubbish(store, junk):
     run_id = sweeps.write(store, sweeps.swept(1), against=sweeps.confirmation())
     store.write_text("store/sweep/5ee9000000000000/attempts/1/result.json", junk)
     store.write_text(
-        "store/confirmation/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "duel")
+        "store/confirmation/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "confirmation")
     )
     page(store, build_run(store, run_id))
 

@@ -9,7 +9,7 @@ from components.pipeline.confirmation import compared, differences
 from components.records.evaluation import MetricResult
 from components.records.sweep import SideFailure
 from components.tuning import confirmation
-from components.tuning.confirmation import Pair, duel, interval
+from components.tuning.confirmation import Pair, compare_pairs, interval
 
 
 def test_intervals_are_students() -> None:
@@ -23,12 +23,12 @@ def pairs(*differences: float) -> list[Pair]:
 
 
 def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
-    found = duel("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", real_baseline=0.1)
+    found = compare_pairs("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", real_baseline=0.1)
     assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
-    assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
-    assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
-    assert duel("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
-    assert duel("kid", pairs(-1.0)).says == "one seed gives no interval"
+    assert compare_pairs("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
+    assert compare_pairs("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
+    assert compare_pairs("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
+    assert compare_pairs("kid", pairs(-1.0)).says == "one seed gives no interval"
     assert found.seeds == [0, 1, 2] and found.n == 100
 
 
@@ -38,8 +38,8 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
 )
 def test_a_verdict_on_sampling_settings_holds_for_one_model(found: tuple[float, ...], says: str) -> None:
     """The seeds are of the samples' noise: nothing is known of another training."""
-    assert duel("kid", pairs(*found), of="sampling").says == f"{says} for this model"
-    assert duel("kid", pairs(*found), of="training").says == says
+    assert compare_pairs("kid", pairs(*found), of="sampling").says == f"{says} for this model"
+    assert compare_pairs("kid", pairs(*found), of="training").says == says
     metrics = {
         seed: {
             side: {"kid": MetricResult(value=value, n=64, real_baseline=0.5)}
