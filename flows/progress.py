@@ -20,7 +20,7 @@ from components.common.public import without_secrets
 from components.common.units import duration, size
 
 QUIET = 2.0  # seconds of work before its progress is shown
-SILENT = 600.0  # seconds without a line, at most, while work goes on
+SILENT = 600.0  # seconds without a line, at most, while work continues
 LONG = 5.0  # seconds, at least, that a sentence says something takes
 LARGE = 10**7  # bytes, at least, that a sentence says something takes
 BLOCK = 512  # bytes of st_blocks, whatever the file system

@@ -1,4 +1,4 @@
-"""Run an experiment as a Ray job, which goes on when this process ends.
+"""Run an experiment as a Ray job, which continues when this process ends.
 
 The same experiment is one series of jobs, whose names follow from it. Their list is in the store,
 launches/<key>/<n>.json, and so is the record of their run: these decide whether to follow a job, to submit it
@@ -78,7 +78,7 @@ class AsRayJob:
                 job = jobs.follow(attempt.job, board.say, lambda: has_ended(store, attempt))
             except KeyboardInterrupt:
                 board.say(
-                    f"job {attempt.job} goes on; the same command follows it again, and `ray job stop "
+                    f"job {attempt.job} continues; the same command follows it again, and `ray job stop "
                     f"--address {public(self.address)} {attempt.job}` ends it"
                 )
                 raise
@@ -87,7 +87,7 @@ class AsRayJob:
     def begin(
         self, jobs: RayJobs, store: Store, key: str, folder: Path, launch: Launch, board: ProgressDisplay
     ) -> Attempt:
-        """Return the job to follow, submitted if necessary; stop earlier ones of the series that go on."""
+        """Return the job to follow, submitted if necessary; stop earlier ones of the series that run."""
         series = store.child("launches", key)
         while True:
             attempt = newest(series)

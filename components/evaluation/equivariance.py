@@ -27,7 +27,7 @@ def can_move(generator: Generator) -> bool:
 
 
 def repeated(noise: Noise) -> Noise:
-    """Return noise that goes on with the same numbers, and independently."""
+    """Return noise that continues with the same numbers, and independently."""
     copy = Noise([0] * len(noise), noise.device)
     for generator, other in zip(copy.generators, noise.generators, strict=True):
         generator.set_state(other.get_state())

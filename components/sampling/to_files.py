@@ -1,6 +1,6 @@
 """Files of samples: their names, and whether a file is a sample that is to be drawn.
 
-Each file's text says from what it was drawn, so that an interrupted command goes on where it stopped, and
+Each file's text says from what it was drawn, so that an interrupted command continues where it stopped, and
 samples of other settings are never mixed with these.
 """
 

@@ -51,7 +51,7 @@ def train(
         report: called at every checkpoint.
         stop_at: a step at which to interrupt the training; resume it from that step's checkpoint.
         leaving: whether this process is to end soon; the first time, an extra checkpoint is stored before
-            training goes on.
+            training continues.
 
     Raises:
         Diverged: a term is not finite, or the health monitor stops the training; the last good checkpoint

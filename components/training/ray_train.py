@@ -112,7 +112,7 @@ def in_main_thread(function: Callable[[], None]) -> None:
 
 
 def expect_termination() -> None:
-    """Let this worker go on after SIGTERM, to store a checkpoint, until the next one or for GRACE seconds.
+    """Let this worker continue after SIGTERM, to store a checkpoint, until the next one or for GRACE seconds.
 
     Called in the main thread of the worker.
     """

@@ -17,7 +17,7 @@ GPU_SECONDS = 5.0  # between two looks at the GPU
 class Throughput:
     """A source of batches that measures how long it takes to make them, and the GPU that uses them.
 
-    `waited` is the sum of seconds of this process. The work on a GPU goes on meanwhile, so waiting starves
+    `waited` is the sum of seconds of this process. The work on a GPU continues meanwhile, so waiting starves
     it only if it has nothing queued, which `utilisation` shows.
     """
 

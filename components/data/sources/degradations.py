@@ -48,7 +48,7 @@ class Edges(Degradation):
     """
 
     kind = "edges"
-    low: int = Field(30, ge=1)  # edges connected to one above `high` go on down to here
+    low: int = Field(30, ge=1)  # edges connected to one above `high` continue down to here
     high: int = Field(80, ge=1)
 
     def apply(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
