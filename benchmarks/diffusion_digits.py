@@ -150,12 +150,12 @@ def model(
     """The generator that is judged, its card, and how it came about in words."""
     if args.model:
         generator, card, _ = artifact.load_model(args.model)
-        told = f"The model in {args.model.name}"
+        message = f"The model in {args.model.name}"
     else:
         done = trained(store, *settings_of(args.config), args.minutes, args.threads, data, version)
         generator, card, _ = artifact.load_model(store.local_copy(f"{done.uri}/model"))
         made = cache.read(store, done)
-        told = (
+        message = (
             f"{made['train_seconds'] / 60:.1f} minutes of training on {args.threads} threads, "
             f"{made['steps']:,} steps, {made['images'] / made['train_seconds']:,.0f} images/s"
         )
@@ -163,7 +163,7 @@ def model(
         raise InputError(f"{args.model} was made for images {card.shape} of {card.num_classes} classes")
     if not hasattr(generator, "config") or not hasattr(generator.config, "guidance_scale"):
         raise InputError(f"{args.model} has no guidance: it is no model of the family {FAMILY}")
-    return generator, card, f"{told}, {count(generator) / 1e6:.2f} M parameters"
+    return generator, card, f"{message}, {count(generator) / 1e6:.2f} M parameters"
 
 
 # Judging.
@@ -197,8 +197,8 @@ class Judges:
 
     def right(self, images: np.ndarray, labels: np.ndarray) -> Estimate:
         """The share that the classifier takes for what they should be."""
-        said = self.classifier.logits(images).argmax(1)
-        return share(int((said == labels).sum()), len(labels))
+        output = self.classifier.logits(images).argmax(1)
+        return share(int((output == labels).sum()), len(labels))
 
     def real(self) -> Found:
         """What real digits score: test digits classified, training digits compared, validation near."""
@@ -218,14 +218,14 @@ class Judges:
 
 def others(store: Store) -> dict[str, Extractor]:
     """Networks other than the classifier that is asked about classes."""
-    found = {
+    recorded = {
         MAIN: extractor(store, "classifier", seed=1),
         "rotation network": extractor(store, "rotation"),
     }
     with contextlib.suppress(InputError), TemporaryDirectory() as folder:  # an extra
         adopt_efficientnet(Path(folder))
-        found["EfficientNet"] = load_extractor(Path(folder))
-    return found
+        recorded["EfficientNet"] = load_extractor(Path(folder))
+    return recorded
 
 
 def asked(n: int) -> np.ndarray:
@@ -257,26 +257,26 @@ def judged(
     generator: Generator, card: DataSpec, strengths: Sequence[float], judges: Judges
 ) -> dict[float, Found]:
     """What is found at each strength of guidance."""
-    found = {}
+    recorded = {}
     for strength in strengths:
         images, _ = drawn(generator, card, {"guidance_scale": strength}, judges.n)
         guided = changed(copy.copy(generator), {"guidance_scale": strength})
-        found[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
-        print(json.dumps({"guidance_scale": strength, "right": found[strength].right.value}), flush=True)
-    return found
+        recorded[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
+        print(json.dumps({"guidance_scale": strength, "right": recorded[strength].right.value}), flush=True)
+    return recorded
 
 
 # The tables.
 
 
-def line(name: str, found: Found, floors: Mapping[str, Estimate]) -> list[str]:
+def line(name: str, result: Found, floors: Mapping[str, Estimate]) -> list[str]:
     return [
         name,
-        percent(found.right),
-        show(found.distances[MAIN]),
-        *(f"{distance.value / floors[network].value:.2f}" for network, distance in found.distances.items()),
-        percent(found.memorised),
-        "" if found.seconds is None else f"{found.seconds:.2f}",
+        percent(result.right),
+        show(result.distances[MAIN]),
+        *(f"{distance.value / floors[network].value:.2f}" for network, distance in result.distances.items()),
+        percent(result.memorised),
+        "" if result.seconds is None else f"{result.seconds:.2f}",
     ]
 
 
@@ -286,12 +286,14 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def report(args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, told: str) -> str:
+def report(
+    args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, message: str
+) -> str:
     """Draw and judge at each strength of guidance, and real digits beside."""
-    found = judged(generator, card, sorted({1.0, *args.guidance}), judges)
+    result = judged(generator, card, sorted({1.0, *args.guidance}), judges)
     real = judges.real()
     config: Any = generator.config
-    lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in found.items()]
+    lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in result.items()]
     lines.append(line("real digits", real, real.distances))
     floors = [f"times the baseline, {network}" for network in real.distances]
     header = [
@@ -306,7 +308,7 @@ def report(args: argparse.Namespace, judges: Judges, generator: Generator, card:
     of_real = (
         f"all test digits classified, {judges.n} training digits compared; memorization: validation digits"
     )
-    how = f"{told}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
+    how = f"{message}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
     return f"{table(header, lines)}\n\n{how}"
 
 
@@ -315,10 +317,10 @@ def compared(study: Study, generator: Generator, card: DataSpec, judges: Judges)
     floors, lines = judges.real().distances, []
     for name, change in study.variants.items():
         images, seconds = drawn(generator, card, change, judges.n)
-        found = judges(images, asked(judges.n))
-        print(json.dumps({study.name: name, "right": found.right.value}), flush=True)
-        cells = line(name, found, floors)
-        cells[2], cells[-1] = f"{found.distances[MAIN].value:.3g}", f"{1000 * seconds / judges.n:.1f}"
+        result = judges(images, asked(judges.n))
+        print(json.dumps({study.name: name, "right": result.right.value}), flush=True)
+        cells = line(name, result, floors)
+        cells[2], cells[-1] = f"{result.distances[MAIN].value:.3g}", f"{1000 * seconds / judges.n:.1f}"
         lines.append(cells)
     networks = [f"times the baseline, {network}" for network in floors]
     header = [
@@ -336,12 +338,12 @@ def run(args: argparse.Namespace) -> dict[str, str]:
     """All tables, by the place in the docs that they have."""
     store = open_store(args.store, home())
     data, version = data_version(home(), DATA, None)
-    generator, card, told = model(store, args, data, version)
+    generator, card, message = model(store, args, data, version)
     judges = Judges(store, data, args.samples)
-    tables = {"digits": report(args, judges, generator, card, told)}
+    tables = {"digits": report(args, judges, generator, card, message)}
     if args.study:
-        found = FAMILIES[FAMILY].studies(generator.config, card)
-        tables |= {study.name: compared(study, generator, card, judges) for study in found}
+        result = FAMILIES[FAMILY].studies(generator.config, card)
+        tables |= {study.name: compared(study, generator, card, judges) for study in result}
     return tables
 
 

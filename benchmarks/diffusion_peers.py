@@ -433,7 +433,7 @@ def rows(store: Store, done: Mapping[str, Done], judge: Judge) -> list[list[str]
         ratio = f"{rates['atelier'] / rates[name]:.1f}" if "atelier" in rates else ""
         for sampler, drawn in result["drawn"].items():
             images = np.load(io.BytesIO(store.read_bytes(f"{done[name].uri}/{drawn['file']}")))
-            found = judge(images)
+            outcome = judge(images)
             lines.append(
                 [
                     name,
@@ -442,8 +442,8 @@ def rows(store: Store, done: Mapping[str, Done], judge: Judge) -> list[list[str]
                     ratio,
                     f"{result['images']:,} in {result['train_seconds']:.0f} s",
                     sampler,
-                    show(found),
-                    f"{found.value / judge.real_baseline.value:.1f}",
+                    show(outcome),
+                    f"{outcome.value / judge.real_baseline.value:.1f}",
                     f"{drawn['seconds']:.0f} s",
                 ]
             )
@@ -485,11 +485,11 @@ def speeds(args: argparse.Namespace) -> str:
     rounds = []
     for _ in range(args.rounds):
         rounds.append({name: rate(library) for name, library in libraries.items()})
-        print(", ".join(f"{name} {found:,.0f}" for name, found in rounds[-1].items()), flush=True)
+        print(", ".join(f"{name} {result:,.0f}" for name, result in rounds[-1].items()), flush=True)
     lines = []
     for name in libraries:
-        ratios = [found["atelier"] / found[name] for found in rounds]
-        median = f"{statistics.median(found[name] for found in rounds):,.0f}"
+        ratios = [result["atelier"] / result[name] for result in rounds]
+        median = f"{statistics.median(result[name] for result in rounds):,.0f}"
         lines.append([name, median, spread(ratios, 1)])
     header = ["library", "training, images/s", "speed-up of Atelier (over rounds)"]
     how = f"Medians of {args.rounds} alternating rounds of {TURN:.0f} s each, {args.threads} threads."
@@ -498,8 +498,8 @@ def speeds(args: argparse.Namespace) -> str:
 
 def spread(ratios: Sequence[float], digits: int) -> str:
     """The median of rounds, and their range."""
-    found = (statistics.median(ratios), min(ratios), max(ratios))
-    return "{} ({} to {})".format(*(f"{ratio:.{digits}f}" for ratio in found))
+    result = (statistics.median(ratios), min(ratios), max(ratios))
+    return "{} ({} to {})".format(*(f"{ratio:.{digits}f}" for ratio in result))
 
 
 def is_chosen(name: str, args: argparse.Namespace) -> bool:

@@ -80,9 +80,9 @@ def row(name: str, args: argparse.Namespace, judges: Judges) -> list[str]:
     cells.append(f"{config['sampler']} {config['sampler_steps']}")
     for guidance in GUIDANCE:
         images, _ = drawn(generator, card, {"guidance_scale": guidance}, judges.n)
-        found = judges(images, asked(judges.n))
+        result = judges(images, asked(judges.n))
         real_baseline = judges.judge.real_baseline.value
-        cells += [percent(found.right), f"{found.distances[MAIN].value / real_baseline:.2f}"]
+        cells += [percent(result.right), f"{result.distances[MAIN].value / real_baseline:.2f}"]
     print(" | ".join(cells), flush=True)
     return cells
 

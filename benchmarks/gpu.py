@@ -242,11 +242,11 @@ def agreement(name: str, device: torch.device) -> tuple[str, ...]:
         trainer(name, SMALL, d, p) for d, p in ((device, "float32"), (cpu, "float32"), (device, "bfloat16"))
     )
     pixels = float((samples(there) - samples(here)).abs().max())
-    expected, found, coarse = losses(here, data), losses(there, data), losses(low, data)
+    expected, result, coarse = losses(here, data), losses(there, data), losses(low, data)
     return (
-        marked(difference(found, expected), 1e-3),
+        marked(difference(result, expected), 1e-3),
         marked(pixels, 2.0),
-        marked(difference(coarse, found), 0.05),
+        marked(difference(coarse, result), 0.05),
         "yes" if resumes(name, device, data) else "no!",
     )
 

@@ -139,8 +139,10 @@ def ours(folder: Path) -> Callable[[], Gaussian]:
     def run() -> Gaussian:
         outside = scan_images(folder / "images", CARD, folder / "scratch")
         parts = (range(i, i + n) for i, n in ranges(len(outside.paths), CHUNK))
-        found = distances.statistics(np.concatenate([extractor(read(outside, part, CARD)) for part in parts]))
-        return found.mean, found.cov
+        result = distances.statistics(
+            np.concatenate([extractor(read(outside, part, CARD)) for part in parts])
+        )
+        return result.mean, result.cov
 
     return run
 
@@ -153,8 +155,8 @@ def fidelity(folder: Path) -> Callable[[], Gaussian]:
     options = {"input1": str(folder / "images"), "batch_size": 64, "cuda": False, "verbose": False}
 
     def run() -> Gaussian:
-        found = fid_input_id_to_statistics(1, extractor, "2048", **options)
-        return found["mu"], found["sigma"]
+        result = fid_input_id_to_statistics(1, extractor, "2048", **options)
+        return result["mu"], result["sigma"]
 
     return run
 

@@ -53,19 +53,19 @@ def measure(args: argparse.Namespace) -> None:
             arguments = [(sha256, f"components.evaluation.{module}:{job}", *each) for each in jobs]
             return peak(what, lambda: ray_cluster.each(insisting_on, arguments, cpus=args.threads))
 
-        looked = min(args.looked or args.images, args.images)
+        visits = min(args.looked or args.images, args.images)
         real = [
-            (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, looked), LOOKED)
+            (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, visits), LOOKED)
         ]
-        made = [(places, outside.part(start, n), start) for start, n in ranges(looked, LOOKED)]
+        made = [(places, outside.part(start, n), start) for start, n in ranges(visits, LOOKED)]
         verdict = (places, "test", outside.preparation, INDEPENDENT)
         peaks = [step("features of real images", "extract_features", *real)]
         for split, n in card.counts.items():
-            apart(invent, store, f"parts/{split}", looked, n)
+            apart(invent, store, f"parts/{split}", visits, n)
         peaks += [step("real baselines", "reference", (places, "reference", args.images, CLASSIFIER_STEPS))]
         store.delete("parts")
         peaks += [step("features of the folder", "extract_external_features", *made)]
-        apart(invent, store, "parts", looked, args.images)
+        apart(invent, store, "parts", visits, args.images)
         peaks += [step("all metrics", "evaluate_external", verdict)]
         ray_cluster.disconnect()
     print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
@@ -170,9 +170,9 @@ def in_use() -> int:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    ours, found = {os.getpid()}, 0
-    while len(ours) > found:
-        found = len(ours)
+    ours, result = {os.getpid()}, 0
+    while len(ours) > result:
+        result = len(ours)
         ours |= {child for child, parent in parents.items() if parent in ours}
     return sum(proportional(pid) for pid in ours)
 

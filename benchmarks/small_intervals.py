@@ -50,9 +50,9 @@ def measure(draw: Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]], n:
         real, first, second = draw(n)
         pairs.append((estimates(real, first), estimates(real, second)))
     for name in pairs[0][0]:
-        found = [pair[name] for both in pairs for pair in both]
-        mean = np.mean([one.value for one in found])
-        inside = np.mean([(one.low or 0.0) <= mean <= (one.high or 0.0) for one in found])
+        result = [pair[name] for both in pairs for pair in both]
+        mean = np.mean([one.value for one in result])
+        inside = np.mean([(one.low or 0.0) <= mean <= (one.high or 0.0) for one in result])
         chance = np.mean([gains(a[name], b[name]) for a, b in pairs])
         print(f"| {n} | {name} | {100 * inside:.1f} % | {100 * chance:.1f} % |", flush=True)
 
@@ -62,10 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("features", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
-    given = parser.parse_args()
+    inputs = parser.parse_args()
     distances.ROWS = 1  # intervals for any size
     random = np.random.RandomState(0)
-    features = np.load(given.features).astype(np.float64)
+    features = np.load(inputs.features).astype(np.float64)
     real, others = np.array_split(features[random.permutation(len(features))], 2)
     drawn = others + NOISE * features.std(0) * random.standard_normal(others.shape)
 
@@ -75,7 +75,7 @@ def main() -> None:
 
     print("| images | metric | coverage of 95 % intervals | promoted by chance |\n| --- | --- | --- | --- |")
     for n in SIZES:
-        measure(draw, n, given.rounds)
+        measure(draw, n, inputs.rounds)
 
 
 if __name__ == "__main__":

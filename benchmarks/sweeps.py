@@ -48,14 +48,14 @@ def run(config: Path, store: str) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=home(), check=False)
     if done.returncode:
         sys.exit(f"{config}: atelier sweep ended with code {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    output: dict[str, Any] = json.loads(done.stdout)
+    return output
 
 
-def line(config: Path, found: dict[str, Any]) -> list[str]:
+def line(config: Path, result: dict[str, Any]) -> list[str]:
     """A sweep in the table."""
-    swept = found["sweep"]
-    stages = {stage["name"]: stage for stage in found["stages"]}
+    swept = result["sweep"]
+    stages = {stage["name"]: stage for stage in result["stages"]}
     states = [trial["state"] for trial in swept["trials"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     ran = stages["sweep"]["state"] == "ran"

@@ -26,7 +26,7 @@ from components.data.card import DatasetCard
 from components.data.local import data_version
 from components.data.sources.splits import evaluable
 from components.pipeline import prepare, train
-from components.pipeline.check import advice, check
+from components.pipeline.check import check
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
@@ -119,7 +119,7 @@ class Run:
         self.plan = Plan.of(self.experiment, version, evaluable(card), self.store)
         self.record.data(self.plan)
         check(self.plan, self.store)
-        for line in advice(self.plan, self.store):
+        for line in train.advice(self.plan, self.store):
             self.board.say(f"  {line}", "yellow")
 
     def stage(self, spec: Spec, body: Callable[[Store, int], Mapping[str, Any]]) -> Done:

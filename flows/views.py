@@ -18,8 +18,7 @@ from components.common.ranking import first_to_last, ranking_metric
 from components.config.experiment import Experiment
 from components.data.versioning import pins
 from components.families.tasks import TASKS
-from components.pipeline import anomaly_models, proportion
-from components.pipeline.check import advice
+from components.pipeline import anomaly_models, proportion, train
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
 from components.pipeline.plan import Plan
@@ -82,7 +81,7 @@ def show_plan(
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
         space = disk(estimates.bytes(specs), partial=bool(expected.unknown))
-        for sentence in [*space, *proportion.of_run(plan, stages), *advice(plan, store)]:
+        for sentence in [*space, *proportion.of_run(plan, stages), *train.advice(plan, store)]:
             print(sentence)
 
 

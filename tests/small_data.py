@@ -131,15 +131,15 @@ def with_digits(tmp_path, digits, digits_reference) -> Store:
 @pytest.fixture
 def here(monkeypatch) -> list[tuple[str, Any]]:
     """Jobs run in this process: their names and what they were told."""
-    told: list[tuple[str, Any]] = []
+    calls: list[tuple[str, Any]] = []
 
     def each(job: str, arguments: Any, **resources: Any) -> list[Any]:
         assert resources["cpus"] == 1
         results = []
         for each_one in arguments:
-            told.append((job.partition(":")[2], each_one))
+            calls.append((job.partition(":")[2], each_one))
             results.append(ray_cluster._run(job, *each_one))
         return results
 
     monkeypatch.setattr(ray_cluster, "each", each)
-    return told
+    return calls

@@ -51,7 +51,7 @@ def test_flows_do_not_import_ray_before_they_join_a_cluster() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["evaluate", "setup", "logs", "backfill", "decide", "addition"])
+@pytest.mark.parametrize("module", ["evaluate", "views", "setup", "logs", "backfill", "decide", "addition"])
 def test_a_command_that_trains_nothing_imports_no_torch(module: str) -> None:
     """It takes seconds and half a gigabyte, and jobs have processes of their own."""
     code = f"import sys, flows.{module}; sys.exit('torch' in sys.modules)"

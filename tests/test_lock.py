@@ -30,7 +30,7 @@ def test_all_locks_agree() -> None:
     for lock in LOCKS:
         for package, entry in pins(lock).items():
             versions.setdefault(package, set()).add(entry.split()[0])
-    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+    assert {name: result for name, result in versions.items() if len(result) > 1} == {}
 
 
 def test_the_build_back_end_is_pinned_and_locked() -> None:

@@ -296,6 +296,6 @@ def compare_golden(file: Path, rows: Sequence[Mapping[str, Any]], anew: bool) ->
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     expected = [json.loads(line) for line in file.read_text().splitlines()]
     assert [row.keys() for row in rows] == [row.keys() for row in expected]
-    for step, (row, known) in enumerate(zip(rows, expected, strict=True), start=1):
+    for step, (row, reference) in enumerate(zip(rows, expected, strict=True), start=1):
         late = 0.25 if file.stem == "cyclegan" and step > 4 else 1e-2
-        assert row == pytest.approx(known, rel=2e-3 if step < 4 else late, abs=1e-5)
+        assert row == pytest.approx(reference, rel=2e-3 if step < 4 else late, abs=1e-5)

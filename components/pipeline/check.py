@@ -5,28 +5,13 @@ from __future__ import annotations
 from components.common.paths import home
 from components.data.text.package import need_encoder
 from components.extractors import perceptual_network
-from components.families.catalogue import advice_on, build, features_of, untrained
+from components.families.catalogue import build, features_of, untrained
 from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
 from components.publishing import formats
 from components.stages.cache import claimed
 from components.store import Store, open_store
 from components.training.warm_start import load_initial, warm_start
-
-
-def advice(plan: Plan, store: Store) -> list[str]:
-    """Return a sentence for each family that is to be trained with settings that do not suit the data.
-
-    Nothing of a smoke run, whose samples mean nothing.
-    """
-    if plan.experiment.smoke:
-        return []
-    sentences = (
-        advice_on(family, plan.family_settings(family), plan.card_for(family))
-        for family in plan.experiment.families
-        if not claimed(store, train.spec(plan, family))
-    )
-    return [sentence for sentence in sentences if sentence]
 
 
 def check(plan: Plan, store: Store) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from components.families.catalogue import module_of
+from components.families.catalogue import advice_on, module_of
 from components.pipeline import captions, extractor, prepare, reference
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.names import RESULT
 from components.records.stages import TrainResult
 from components.records.training import TrainingResult
-from components.stages.cache import Done, read
+from components.stages.cache import Done, claimed, read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store
@@ -33,6 +33,21 @@ def spec(plan: Plan, family: str) -> Spec:
         block["latents"] = True
         digests |= code("components.training.latents")
     return plan.spec("train", block, digests, upstream, family)
+
+
+def advice(plan: Plan, store: Store) -> list[str]:
+    """Return a sentence for each family that is to be trained with settings that do not suit the data.
+
+    Nothing of a smoke run, whose samples mean nothing.
+    """
+    if plan.experiment.smoke:
+        return []
+    sentences = (
+        advice_on(family, plan.family_settings(family), plan.card_for(family))
+        for family in plan.experiment.families
+        if not claimed(store, spec(plan, family))
+    )
+    return [sentence for sentence in sentences if sentence]
 
 
 def request(context: Context) -> TrainRequest:

@@ -107,8 +107,8 @@ def plan(store: Store, families: Sequence[str] = ("toy", "vae"), **evaluate: Any
 
 
 def done(uri: str) -> Done:
-    told = dict.fromkeys(Done.__dataclass_fields__)
-    return Done(**(told | {"uri": uri, "key": uri}))
+    message = dict.fromkeys(Done.__dataclass_fields__)
+    return Done(**(message | {"uri": uri, "key": uri}))
 
 
 def study(store: Store, made: Plan) -> Done:
@@ -134,13 +134,13 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
 
 
 def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[Any]) -> None:
-    made, told = found
+    made, message = found
     assert [name for name, _ in here] == [
         "real_baselines",
         *["evaluate_variant"] * 3,
         "save_trajectories",
-    ] and told["n"] == N
-    (one,) = told["studies"]
+    ] and message["n"] == N
+    (one,) = message["studies"]
     assert [v["name"] for v in one["variants"]] == list(VARIANTS)
     assert one["variants"][2]["change"] == {"divisor": 4, "sign": -1}
     for variant in one["variants"]:
@@ -171,11 +171,11 @@ def test_numbers_are_those_of_any_judgement(store: Store, found: Any, digits_ref
 
 
 def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
-    made, told = found
-    assert told["ways"]["reverse"] == {"path": "reverse.webp", "rows": 6, "columns": 10}
-    assert told["ways"]["forward"] == {"path": "forward.webp", "rows": 4, "columns": 10}
+    made, message = found
+    assert message["ways"]["reverse"] == {"path": "reverse.webp", "rows": 6, "columns": 10}
+    assert message["ways"]["forward"] == {"path": "forward.webp", "rows": 4, "columns": 10}
     way = sheets.ungrid(row(store, made, "reverse.webp"), 8).reshape(6, 10, 1, 8, 8)
-    samples = sheets.ungrid(row(store, made, told["studies"][0]["variants"][0]["sheet"]), 8)
+    samples = sheets.ungrid(row(store, made, message["studies"][0]["variants"][0]["sheet"]), 8)
     np.testing.assert_array_equal(way[:, -1], samples[:6])
     way = sheets.ungrid(row(store, made, "forward.webp"), 8).reshape(4, 10, 1, 8, 8)
     np.testing.assert_array_equal(way[:, 0], open_split(digits, "test").images[np.arange(4)])

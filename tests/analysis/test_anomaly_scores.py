@@ -60,8 +60,10 @@ def model(tmp_path: Path) -> Path:
     job = request.TrainRequest(
         "autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
     )
-    known = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu", 1000)
-    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=known)
+    expected = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu", 1000)
+    artifact.save_model(
+        store, "model", job.family, job.config, family.generator, family.card, errors=expected
+    )
     return tmp_path / "model"
 
 
@@ -80,17 +82,17 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
-    known = reconstruction_error.validation_errors(Flat(), split, "cpu", 1000)
-    assert known.n == 3 and known.split == "validation"
-    np.testing.assert_allclose(known.values, [0.01, 0.04, 0.09], atol=2e-3)
+    expected = reconstruction_error.validation_errors(Flat(), split, "cpu", 1000)
+    assert expected.n == 3 and expected.split == "validation"
+    np.testing.assert_allclose(expected.values, [0.01, 0.04, 0.09], atol=2e-3)
 
 
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
-    known = json.loads((model / "config.json").read_text())["errors"]["values"]
+    expected = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
     scores = anomaly_scores.score_folder(str(folder), model, 0.5)
     scored = scores.images
-    assert scores.validation_images == len(known) and not scores.error_alone
+    assert scores.validation_images == len(expected) and not scores.error_alone
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
     assert all(one.flagged == (one.score > 1) for one in scored)
@@ -104,19 +106,19 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
 def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
     """The clear image is black where the data are on black, and white where that is asked for."""
     store, folder = Store(str(tmp_path)), tmp_path / "images"
-    told = {"errors": ERRORS, "background": "black"}
+    recorded = {"errors": ERRORS, "background": "black"}
     job = request.TrainRequest(
         "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
     )
     artifact.save_model(
-        store, "model", job.family, job.config, tiny.trainer("autoencoder").family.generator, CARD, **told
+        store, "model", job.family, job.config, tiny.trainer("autoencoder").family.generator, CARD, **recorded
     )
     folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
     Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
     for background, same in ((None, "0.png"), ("white", "1.png")):
         scores = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
-        found = {one.file: one.score for one in scores.images}
-        assert found["clear.png"] == found[same]
+        result = {one.file: one.score for one in scores.images}
+        assert result["clear.png"] == result[same]
     with pytest.raises(InputError, match="background 'snow white' is not a colour"):
         anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
 
@@ -188,8 +190,8 @@ def test_noise_and_images_of_one_colour_are_flagged_though_they_come_back_well()
     judge = rule(smooth(random, 200))
     noise = random.normal(128, 55, (5, 1, 8, 8)).clip(0, 255).astype(np.uint8)
     plain = np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 128, 255)])
-    known = reconstruction_error.errors_of(Flat(), smooth(random, 200))
-    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(known)
+    expected = reconstruction_error.errors_of(Flat(), smooth(random, 200))
+    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(expected)
     assert flagged_for(judge, noise) == ["roughness"] * 5
     assert flagged_for(judge, plain) == ["lack of contrast"] * 3
     halves = np.zeros((1, 1, 8, 8), np.uint8)
@@ -254,10 +256,10 @@ def test_the_command_flags_and_ends_with_0(
     folder, output = folder_of(tiny.split(6).images[:], tmp_path / "images"), tmp_path / "scores.csv"
     arguments = [str(folder), "--store", run, "--quantile", "0.2"]
     code, out, _ = call(capsys, *arguments, "--json", "-o", str(output))
-    told = json.loads(out)
-    assert code == 0 and told["flagged"] == sum(image["flagged"] for image in told["images"])
+    message = json.loads(out)
+    assert code == 0 and message["flagged"] == sum(image["flagged"] for image in message["images"])
     assert [row["file"] for row in csv.DictReader(output.open())] == [
-        image["file"] for image in told["images"]
+        image["file"] for image in message["images"]
     ]
     err = call(capsys, *arguments, "-o", str(output))[2]
     assert err.endswith("next: look at the flagged images; --quantile flags more or fewer\n")
@@ -265,7 +267,8 @@ def test_the_command_flags_and_ends_with_0(
     lines = out.splitlines()
     assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "error", "flagged", "for"]
     assert lines[-1].startswith(
-        f"{told['flagged']} of 6 images are flagged: they score above 1, as about 80 % of ordinary images do"
+        f"{message['flagged']} of 6 images are flagged: they score above 1, as about 80 % of ordinary images "
+        "do"
     )
 
 
@@ -337,5 +340,5 @@ def test_a_run_without_encoders_scores_nothing(
 def test_quantiles_leave_out_each_value_itself(n: int, quantile: float) -> None:
     values = np.random.default_rng(0).uniform(size=n).round(1)  # some are equal
     others = [np.quantile(np.delete(values, i), quantile) for i in range(n)]
-    found = anomaly_scores.quantiles_of_others(values, quantile)
-    np.testing.assert_allclose(found, np.maximum(others, anomaly_scores.LEAST))
+    result = anomaly_scores.quantiles_of_others(values, quantile)
+    np.testing.assert_allclose(result, np.maximum(others, anomaly_scores.LEAST))

@@ -82,40 +82,40 @@ def detectors(store: Store, names: list[str]) -> dict[str, Any]:
 def test_detectors_never_see_their_class(
     store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[set[int]] = []
+    calls: list[set[int]] = []
     batches = training_job.Batches
 
     def watched(split: Any, *arguments: Any) -> Any:
-        seen.append(set(np.asarray(split.labels).tolist()))
+        calls.append(set(np.asarray(split.labels).tolist()))
         return batches(split, *arguments)
 
     monkeypatch.setattr(training_job, "Batches", watched)
-    found = detectors(store, ["3", "7"])
-    assert seen == [set(range(10)) - {3}, set(range(10)) - {7}]
+    result = detectors(store, ["3", "7"])
+    assert calls == [set(range(10)) - {3}, set(range(10)) - {7}]
     assert [job.without for _, (job,) in here] == [3, 7]
-    assert found["anomaly_models"] == {"3": "without-003/model", "7": "without-007/model"}
-    for folder in found["anomaly_models"].values():
-        assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
-    assert not [path for path in store.find(found["uri"]) if "checkpoints/" in path]
+    assert result["anomaly_models"] == {"3": "without-003/model", "7": "without-007/model"}
+    for folder in result["anomaly_models"].values():
+        assert store.exists(f"{result['uri']}/{folder}/model.safetensors")
+    assert not [path for path in store.find(result["uri"]) if "checkpoints/" in path]
 
 
 def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
     trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
-    known = done(strange["uri"])
+    expected = done(strange["uri"])
 
-    found = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=known)
-    views = {view["name"]: view for view in found["analysis"]["views"]}
+    result = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=expected)
+    views = {view["name"]: view for view in result["analysis"]["views"]}
     assert list(views) == [n for n in VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]
     assert labels == ["Fréchet distance", "KID", "precision", "recall"]
     for view in views.values():
         for picture in view["pictures"]:
-            content = store.read_bytes(f"{found['uri']}/{picture['path']}")
+            content = store.read_bytes(f"{result['uri']}/{picture['path']}")
             with Image.open(io.BytesIO(content)) as image:
                 assert image.size == (8 * picture["columns"], 8 * picture["rows"])
-    assert not store.exists(f"{found['uri']}/parts/map.json")
-    json.dumps(found, allow_nan=False)
+    assert not store.exists(f"{result['uri']}/parts/map.json")
+    json.dumps(result, allow_nan=False)
 
 
 def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: list[Any]) -> None:
@@ -131,8 +131,8 @@ def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: lis
 
 
 def test_samples_are_drawn_from_a_mixture_of_codes(store: Store, here: list[Any], tmp_path: Path) -> None:
-    told = fit(store, "vae", conditional=True)
-    model, out = store.local_copy(f"{told.uri}/model"), tmp_path / "out.png"
+    message = fit(store, "vae", conditional=True)
+    model, out = store.local_copy(f"{message.uri}/model"), tmp_path / "out.png"
     few = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=3, seed=5)
     many = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=20, seed=5)
     assert few.shape == (3, 1, 8, 8) and len(np.unique(many, axis=0)) > 10

@@ -60,9 +60,9 @@ def test_of_a_linear_generator_and_the_distance_of_images() -> None:
 def test_along_arcs_of_unit_length() -> None:
     """E[angle^2] of random directions in 4 dimensions, with 9 for the mapping: 9 (pi^2/4 + Var) / 4."""
     squared = FeatureDistance("pixels", "", lambda x: [x])
-    found = path_length(linear(), squared, space="z", along="full", pairs=4000)
+    result = path_length(linear(), squared, space="z", along="full", pairs=4000)
     # The density of the angle is 2/pi sin^2: E[angle^2] = pi^2/3 - 1/2.
-    assert found.value == pytest.approx(9 * (torch.pi**2 / 3 - 0.5) / 4, rel=0.03)
+    assert result.value == pytest.approx(9 * (torch.pi**2 / 3 - 0.5) / 4, rel=0.03)
 
 
 def test_its_recipe_names_the_network_and_the_place(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_paths_do_not_depend_on_their_number(
 ) -> None:
     from components.analysis import path_length as module
 
-    styles, seen = opened(tmp_path, name, **settings), []
-    monkeypatch.setattr(module, "trimmed", lambda values: seen.append(values) or values)
+    styles, calls = opened(tmp_path, name, **settings), []
+    monkeypatch.setattr(module, "trimmed", lambda values: calls.append(values) or values)
     path_length(styles, PIXELS, pairs=16)
     path_length(styles, PIXELS, pairs=20)
-    assert seen[0].tolist() == seen[1][:16].tolist() and (seen[1] > 0).all()
+    assert calls[0].tolist() == calls[1][:16].tolist() and (calls[1] > 0).all()

@@ -57,10 +57,10 @@ def test_noise_is_independent_of_its_neighbours() -> None:
 def test_an_image_of_the_model_is_found(tmp_path: Path) -> None:
     styles = opened(tmp_path)
     target = target_of(styles)
-    found = project(styles, target, PIXELS, steps=150)
+    result = project(styles, target, PIXELS, steps=150)
     begun = project(styles, target, PIXELS, steps=1)
-    assert found.distance < 0.5 * begun.distance and found.psnr > begun.psnr + 3
-    for noise in found.noises:
+    assert result.distance < 0.5 * begun.distance and result.psnr > begun.psnr + 3
+    for noise in result.noises:
         assert float(noise.mean()) == pytest.approx(0, abs=1e-5)
         assert float(noise.square().mean()) == pytest.approx(1, abs=1e-4)
 
@@ -77,16 +77,16 @@ def test_it_depends_on_its_seed_alone(tmp_path: Path) -> None:
 def test_a_generator_without_noise_inputs(tmp_path: Path) -> None:
     styles = opened(tmp_path, "stylegan3")
     target = target_of(styles)
-    found, begun = (project(styles, target, PIXELS, steps=steps) for steps in (60, 1))
-    assert found.noises == [] and found.distance < begun.distance
+    result, begun = (project(styles, target, PIXELS, steps=steps) for steps in (60, 1))
+    assert result.noises == [] and result.distance < begun.distance
 
 
 def test_the_search_begins_at_the_mean_of_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection, "JITTER", 0.0)
     styles = opened(tmp_path, conditional=True, label="digit 4")
     target = target_of(styles)
-    found = project(styles, target, PIXELS, steps=1)  # the first rate is 0
-    assert torch.equal(found.w, styles.mean(4)[0])
+    result = project(styles, target, PIXELS, steps=1)  # the first rate is 0
+    assert torch.equal(result.w, styles.mean(4)[0])
 
 
 def test_files_are_a_picture_and_a_point(tmp_path: Path) -> None:

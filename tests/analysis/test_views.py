@@ -64,8 +64,8 @@ class Linear(Generator):
 
 def subject(classes: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Subject:
     """Of a generator that was fitted to some classes."""
-    found = splits()
-    own = {"generator": generator(classes), "card": CARD, "splits": found, "names": ["a", "b", "c"]}
+    result = splits()
+    own = {"generator": generator(classes), "card": CARD, "splits": result, "names": ["a", "b", "c"]}
     return Subject(**{**own, **changes})
 
 
@@ -90,11 +90,11 @@ def value(cell: Any) -> float:
 
 
 def test_principal_components_compress_like_principal_components() -> None:
-    found = rows(reconstruction.compression(subject()))
-    ours, theirs = found["8-bit codes"], found[f"PCA, {Z} components in 8 bits"]
-    assert value(ours[0]) == value(theirs[0]) == Z and ours[1] == "12.8 : 1"
-    assert value(ours[2]) == pytest.approx(value(theirs[2]), abs=0.01)
-    assert value(found["codes in float32"][2]) >= value(ours[2]) - 0.05
+    result = rows(reconstruction.compression(subject()))
+    ours, reference = result["8-bit codes"], result[f"PCA, {Z} components in 8 bits"]
+    assert value(ours[0]) == value(reference[0]) == Z and ours[1] == "12.8 : 1"
+    assert value(ours[2]) == pytest.approx(value(reference[2]), abs=0.01)
+    assert value(result["codes in float32"][2]) >= value(ours[2]) - 0.05
 
 
 def test_components_of_large_images_are_close_to_exact() -> None:
@@ -108,9 +108,9 @@ def test_components_of_large_images_are_close_to_exact() -> None:
             return torch.zeros(len(batch), Z)
 
     all_alike = dict.fromkeys(("train", "validation", "test"), Split(ShardedArray([x])))
-    given = Subject(Short(generator().pca), DataSpec(3, 64), all_alike)
+    inputs = Subject(Short(generator().pca), DataSpec(3, 64), all_alike)
     left = np.linalg.svd(flat(x) - flat(x).mean(0), compute_uv=False)[Z:]
-    error = np.square(flat(x) - given.pca.inverse_transform(given.pca.transform(flat(x)))).sum()
+    error = np.square(flat(x) - inputs.pca.inverse_transform(inputs.pca.transform(flat(x)))).sum()
     assert error == pytest.approx(np.square(left).sum(), rel=0.02)
 
 
@@ -149,16 +149,16 @@ def test_what_changes_nothing_removes_no_noise() -> None:
         def picture(self, z: Tensor, batch: Batch) -> Tensor:
             return z.view(len(z), *CARD.shape)
 
-    found = rows(reconstruction.denoising(subject(generator=Identity(generator().pca))))
-    assert all(value(cells[2]) == pytest.approx(0, abs=1e-9) for cells in found.values())
+    result = rows(reconstruction.denoising(subject(generator=Identity(generator().pca))))
+    assert all(value(cells[2]) == pytest.approx(0, abs=1e-9) for cells in result.values())
 
 
 def test_principal_components_remove_noise_alike() -> None:
-    found = rows(reconstruction.denoising(subject()))
-    assert found.keys() == {f"noise {level:g}" for level in reconstruction.LEVELS}
-    for cells in found.values():
+    result = rows(reconstruction.denoising(subject()))
+    assert result.keys() == {f"noise {level:g}" for level in reconstruction.LEVELS}
+    for cells in result.values():
         assert value(cells[2]) == pytest.approx(value(cells[3]), abs=0.05)
-    assert value(found["noise 0.5"][2]) > 3
+    assert value(result["noise 0.5"][2]) > 3
 
 
 # Anomalies
@@ -166,24 +166,24 @@ def test_principal_components_remove_noise_alike() -> None:
 
 def test_a_class_that_was_never_seen_is_found() -> None:
     detectors: dict[str, Generator] = {"a": generator((1, 2)), "c": generator((0, 1))}
-    found = rows(anomaly.anomaly(subject(detectors=detectors)))
-    assert found.keys() == {"without a", "without c", "mean"}
-    area, precision, base, unknown, known = map(value, found["without a"])
+    result = rows(anomaly.anomaly(subject(detectors=detectors)))
+    assert result.keys() == {"without a", "without c", "mean"}
+    area, precision, base, unknown, expected = map(value, result["without a"])
     assert area > 0.95 and precision > 0.9 and base == pytest.approx(1 / 3)
-    assert unknown > 80 and known < 20
-    assert value(found["mean"][0]) == pytest.approx((area + value(found["without c"][0])) / 2)
+    assert unknown > 80 and expected < 20
+    assert value(result["mean"][0]) == pytest.approx((area + value(result["without c"][0])) / 2)
 
 
 def test_precisions_and_means_have_intervals() -> None:
     detectors: dict[str, Generator] = {"a": generator(), "b": generator()}
-    found = rows(anomaly.anomaly(subject(detectors=detectors)))
+    result = rows(anomaly.anomaly(subject(detectors=detectors)))
     for name in ("without a", "without b"):
-        precision = found[name][1]
+        precision = result[name][1]
         assert precision.low < precision.value < precision.high
-    mean = found["mean"]
+    mean = result["mean"]
     assert all(cell.low <= cell.value <= cell.high for i, cell in enumerate(mean) if i != 2)
     assert value(mean[2]) == pytest.approx(1 / 3) and mean[2].low is None
-    wide = found["without a"][0]
+    wide = result["without a"][0]
     assert mean[0].high - mean[0].low < wide.high - wide.low, "of two classes it is known better than of one"
 
 
@@ -194,16 +194,16 @@ def test_drawing_within_classes_keeps_their_shares() -> None:
 
 
 def test_a_detector_that_saw_all_classes_tells_nothing() -> None:
-    found = rows(anomaly.anomaly(subject(detectors={"b": generator()})))
-    assert 0.25 < value(found["without b"][0]) < 0.75
+    result = rows(anomaly.anomaly(subject(detectors={"b": generator()})))
+    assert 0.25 < value(result["without b"][0]) < 0.75
 
 
 def test_what_cannot_be_found_strange_is_left_out() -> None:
     """A class without test images; a model that is told the class."""
     detectors: dict[str, Generator] = {"a": generator((1, 2)), "d": generator()}
     names = ["a", "b", "c", "d"]
-    found = rows(anomaly.anomaly(subject(detectors=detectors, names=names)))
-    assert found.keys() == {"without a", "mean"}
+    result = rows(anomaly.anomaly(subject(detectors=detectors, names=names)))
+    assert result.keys() == {"without a", "mean"}
     assert anomaly.anomaly(subject(detectors={"d": generator()}, names=names)) is None
     assert anomaly.anomaly(subject(detectors=detectors, names=names, conditional=True)) is None
     assert VIEWS["features"](subject(conditional=True)) is None
@@ -216,9 +216,9 @@ def test_the_interval_of_an_area_holds_it_as_often_as_it_says() -> None:
     random, true, inside = np.random.RandomState(0), 0.7602, 0
     for _ in range(200):
         scores = np.concatenate([random.normal(1, 1, 40), random.normal(0, 1, 60)])
-        found = anomaly.hanley_mcneil(float(roc_auc_score(np.arange(100) < 40, scores)), 40, 60)
-        assert found.low is not None and found.high is not None
-        inside += found.low <= true <= found.high
+        result = anomaly.hanley_mcneil(float(roc_auc_score(np.arange(100) < 40, scores)), 40, 60)
+        assert result.low is not None and result.high is not None
+        inside += result.low <= true <= result.high
     assert 180 <= inside <= 199
 
 
@@ -226,9 +226,9 @@ def test_the_interval_of_an_area_holds_it_as_often_as_it_says() -> None:
 
 
 def test_codes_that_are_components_are_told_apart_like_components() -> None:
-    found = rows(VIEWS["features"](subject()))
-    ours, theirs, pixels = (value(cells[0]) for cells in found.values())
-    assert ours == pytest.approx(theirs, abs=1.2) and ours > 95 and pixels > 95
+    result = rows(VIEWS["features"](subject()))
+    ours, reference, pixels = (value(cells[0]) for cells in result.values())
+    assert ours == pytest.approx(reference, abs=1.2) and ours > 95 and pixels > 95
 
 
 def test_a_probe_of_many_numbers_gets_their_principal_components(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,11 +247,11 @@ def test_a_probe_of_many_numbers_gets_their_principal_components(monkeypatch: py
 
 
 def test_few_images_are_used_where_few_are_asked_for() -> None:
-    given = subject(training=100)
-    assert [given.count(split) for split in ("train", "validation", "test")] == [100, 20, 20]
+    inputs = subject(training=100)
+    assert [inputs.count(split) for split in ("train", "validation", "test")] == [100, 20, 20]
     assert [subject().count(split) for split in ("train", "validation", "test")] == [240, 60, 90]
     for name in VIEWS:
-        make_view(name, given)
+        make_view(name, inputs)
 
 
 def test_without_classes_there_is_no_probe_and_one_colour() -> None:
@@ -280,12 +280,12 @@ def test_the_map_is_the_plane_of_most_variance() -> None:
 # Drawing and walking
 
 
-def judge(seen: list[np.ndarray]) -> Judge:
+def judge(calls: list[np.ndarray]) -> Judge:
     """A judge that only measures how far the mean image is from that of the data."""
     mean = splits()["test"].images[:].mean(0)
 
     def judged(drawn: np.ndarray, labels: np.ndarray | None) -> Metrics:
-        seen.append(drawn)
+        calls.append(drawn)
         distance = float(np.abs(drawn.mean(0) - mean).mean())
         return {"kid": MetricResult(value=distance, real_baseline=0.5)}
 
@@ -302,11 +302,11 @@ def test_a_mixture_is_where_the_codes_are_and_a_normal_is_not() -> None:
         def picture(self, z: Tensor, batch: Batch) -> Tensor:
             return super().picture(z - 30, batch)
 
-    seen: list[np.ndarray] = []
-    found = rows(VIEWS["draws"](subject(generator=Moved(generator().pca), judge=judge(seen))))
-    normal, mixture = (value(cells[0]) for cells in found.values())
+    calls: list[np.ndarray] = []
+    result = rows(VIEWS["draws"](subject(generator=Moved(generator().pca), judge=judge(calls))))
+    normal, mixture = (value(cells[0]) for cells in result.values())
     assert mixture < 5 < 30 < normal
-    assert len(seen[0]) == len(seen[1]) == 90
+    assert len(calls[0]) == len(calls[1]) == 90
     assert VIEWS["draws"](subject()) is None
 
 
@@ -364,12 +364,12 @@ def test_arcs_keep_the_length_and_meet_the_ends() -> None:
 
 
 def test_walks_begin_and_end_at_test_images() -> None:
-    given = subject()
-    view = VIEWS["interpolation"](given)
+    inputs = subject()
+    view = VIEWS["interpolation"](inputs)
     assert view is not None
     picture = view.pictures[0]
     walks = picture.images.reshape(2 * latent_space.PAIRS, latent_space.STEPS, *CARD.shape)
-    back = given.reconstruct(given.images("test"))
+    back = inputs.reconstruct(inputs.images("test"))
     for walk in walks:
         for end in (walk[0], walk[-1]):
             assert (back == end).all((1, 2, 3)).any()
@@ -377,19 +377,19 @@ def test_walks_begin_and_end_at_test_images() -> None:
 
 
 def test_a_walk_is_told_the_class_of_the_nearer_end() -> None:
-    given, seen = subject(conditional=True), []
-    decode = given.decode
+    inputs, calls = subject(conditional=True), []
+    decode = inputs.decode
 
     def watched(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
-        seen.append(labels)
+        calls.append(labels)
         return decode(codes, labels, by)
 
-    given.decode = watched  # type: ignore[method-assign]
-    view = VIEWS["interpolation"](given)
+    inputs.decode = watched  # type: ignore[method-assign]
+    view = VIEWS["interpolation"](inputs)
     assert view is not None and "The class that is told" in view.pictures[0].meaning
-    for labels in seen:
+    for labels in calls:
         assert len(set(labels[:5])) == len(set(labels[5:])) == 1
-    assert any(labels[0] != labels[-1] for labels in seen)
+    assert any(labels[0] != labels[-1] for labels in calls)
     plain = VIEWS["interpolation"](subject())
     assert plain is not None and "class" not in plain.pictures[0].meaning
 
@@ -406,24 +406,24 @@ def test_traversals_begin_with_what_diverges_most_from_the_prior() -> None:
     assert order.tolist() == [3, 2, 0, 4, 1] and "divergence" in by
 
 
-def traversed(given: Subject) -> tuple[View, np.ndarray]:
+def traversed(inputs: Subject) -> tuple[View, np.ndarray]:
     """The view, and the codes that it has decoded, by dimension and position."""
-    seen: list[np.ndarray] = []
+    calls: list[np.ndarray] = []
 
     def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
-        seen.append(codes)
+        calls.append(codes)
         return np.zeros((len(codes), *CARD.shape), np.uint8)
 
-    given.decode = decode  # type: ignore[method-assign]
-    view = VIEWS["traversals"](given)
+    inputs.decode = decode  # type: ignore[method-assign]
+    view = VIEWS["traversals"](inputs)
     assert view is not None
-    return view, seen[0].reshape(Z, latent_space.POSITIONS, Z)
+    return view, calls[0].reshape(Z, latent_space.POSITIONS, Z)
 
 
 def test_a_traversal_changes_one_dimension_at_a_time() -> None:
-    given = subject()
-    _, walks = traversed(given)
-    start, spread = given.codes["test"][0], given.codes["train"].std(0)
+    inputs = subject()
+    _, walks = traversed(inputs)
+    start, spread = inputs.codes["test"][0], inputs.codes["train"].std(0)
     assert [int(np.flatnonzero(walk.std(0) > 1e-9).item()) for walk in walks] == np.argsort(-spread).tolist()
     for walk in walks:
         j = int(np.flatnonzero(walk.std(0) > 1e-9).item())
@@ -487,32 +487,32 @@ class Gaussian(Linear):
 
 
 def test_larger_images_are_fewer_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = subject(generator=Gaussian(generator().pca))
-    assert likelihood.effort(given) == (given.count("test"), 1000)
-    one = likelihood.operations(given)
+    inputs = subject(generator=Gaussian(generator().pca))
+    assert likelihood.effort(inputs) == (inputs.count("test"), 1000)
+    one = likelihood.operations(inputs)
     assert one >= 2 * 64 * 5, "at least the product of a code with the components"
     monkeypatch.setattr(likelihood, "WORK", 70 * 1000 * one)
-    assert likelihood.effort(given) == (70, 1000)
-    assert likelihood.likely_images(given) == len(likelihood.log_weights(given, 10)) == 70
-    few = replace(given, training=400)
+    assert likelihood.effort(inputs) == (70, 1000)
+    assert likelihood.likely_images(inputs) == len(likelihood.log_weights(inputs, 10)) == 70
+    few = replace(inputs, training=400)
     assert likelihood.effort(few) == (few.count("test"), 10), "fewer draws rather than a handful of images"
     monkeypatch.setattr(likelihood, "WORK", 1.0)
-    assert likelihood.effort(given) == (likelihood.LEAST, 1)
-    view = likelihood.likelihood(given)
+    assert likelihood.effort(inputs) == (likelihood.LEAST, 1)
+    view = likelihood.likelihood(inputs)
     assert list(rows(view)) == ["at most, the ELBO"]
 
 
 def test_the_bound_is_the_likelihood_where_the_posterior_is_exact() -> None:
     model = Gaussian(generator().pca)
-    found = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
-    assert found == pytest.approx([-model.exact()] * 4, abs=1e-3)
+    result = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
+    assert result == pytest.approx([-model.exact()] * 4, abs=1e-3)
 
 
 def test_the_bound_rises_with_the_draws() -> None:
     model = Gaussian(generator().pca, worse=0.1)
-    found = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
-    assert found[0] > found[1] > found[2] > found[3] > -model.exact() - 0.01
-    assert found[3] == pytest.approx(-model.exact(), abs=0.1)
+    result = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
+    assert result[0] > result[1] > result[2] > result[3] > -model.exact() - 0.01
+    assert result[3] == pytest.approx(-model.exact(), abs=0.1)
 
 
 def test_units_that_follow_images_are_active() -> None:
@@ -543,12 +543,12 @@ def test_posteriors_are_of_the_images_that_the_likelihood_is_of() -> None:
             assert batch.image is not None
             return (noise.uniform(*CARD.shape) < (batch.image + 1) / 2).float()
 
-    given = subject(generator=Binary(generator().pca))
-    x = np.concatenate([batch.image.numpy() for batch in likelihood.likelihood_batches(given)])
-    binary = likelihood.binarised(given)
+    inputs = subject(generator=Binary(generator().pca))
+    x = np.concatenate([batch.image.numpy() for batch in likelihood.likelihood_batches(inputs)])
+    binary = likelihood.binarised(inputs)
     assert binary is not None
     np.testing.assert_array_equal((x.reshape(90, -1) + 1) / 2, binary["test"])
-    view = likelihood.posterior(given)
+    view = likelihood.posterior(inputs)
     assert view is not None and view.tables[0].note == "90 images, made binary."
 
 
@@ -577,9 +577,9 @@ def test_a_mixture_of_bernoullis_is_found_again() -> None:
         scores.append(start.log_p(x).mean())
         start = start.improved(x)
     assert all(b >= a - 1e-3 for a, b in zip(scores, scores[1:], strict=False))
-    found = likelihood.mixture_of(x[:2000], 2, random)
-    assert found.log_p(x[2000:]).mean() == pytest.approx(true.log_p(x[2000:]).mean(), abs=0.15)
-    assert sorted(found.weight) == pytest.approx([0.3, 0.7], abs=0.05)
+    result = likelihood.mixture_of(x[:2000], 2, random)
+    assert result.log_p(x[2000:]).mean() == pytest.approx(true.log_p(x[2000:]).mean(), abs=0.15)
+    assert sorted(result.weight) == pytest.approx([0.3, 0.7], abs=0.05)
 
 
 def test_a_mixture_takes_no_more_work_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -666,9 +666,9 @@ def test_points_that_are_not_finite_are_left_out() -> None:
 
 
 def test_chunks_make_no_difference() -> None:
-    given, x = subject(), splits()["test"].images[:]
-    np.testing.assert_array_equal(given.encode(x)[64:], given.encode(x[64:]))
-    one = torch.from_numpy(given.encode(x[:1])).float()
+    inputs, x = subject(), splits()["test"].images[:]
+    np.testing.assert_array_equal(inputs.encode(x)[64:], inputs.encode(x[64:]))
+    one = torch.from_numpy(inputs.encode(x[:1])).float()
     np.testing.assert_array_equal(
-        given.reconstruct(x)[0], to_uint8(given.generator.picture(one, Batch(1)))[0]
+        inputs.reconstruct(x)[0], to_uint8(inputs.generator.picture(one, Batch(1)))[0]
     )

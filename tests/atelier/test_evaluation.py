@@ -27,25 +27,25 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_reach_the_evaluation_as_files_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: None
 ) -> None:
-    seen: list[Any] = []
+    calls: list[Any] = []
 
     def evaluated(folder: str, data: str, store: Any, settings: Any, **rest: Any) -> None:
         paths = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
-        seen.append((folder, data, [np.asarray(Image.open(p)).tolist() for p in paths], settings, rest))
+        calls.append((folder, data, [np.asarray(Image.open(p)).tolist() for p in paths], settings, rest))
 
     monkeypatch.setattr(flow, "evaluate", evaluated)
     images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
     arguments: dict[str, Any] = {"data": "digits", "store": str(tmp_path / "store")}
     atelier.evaluate(images, **arguments, split="validation", samples=9)
-    folder, data, arrays, settings, rest = seen.pop()
+    folder, data, arrays, settings, rest = calls.pop()
     assert data == "digits" and arrays == images[..., 0].tolist() and settings.samples == 9
     assert rest["split"] == "validation" and rest["independent"] is False
     assert not Path(folder).exists(), "what was written is removed"
     atelier.evaluate([Image.fromarray(image[..., 0]) for image in images], **arguments)
-    assert seen.pop()[2] == arrays
+    assert calls.pop()[2] == arrays
     for place in (tmp_path, "s3://bucket/images", "nowhere"):
         atelier.evaluate(place, **arguments)
-        assert seen.pop()[0] == str(place)
+        assert calls.pop()[0] == str(place)
 
 
 def test_what_is_refused(
@@ -77,8 +77,8 @@ def test_python_and_the_command_judge_alike(
     lineage = Lineage(data=DataLineage(name="shelf"), config={"evaluate": judged})
     run = RunManifest(run_id="1", lineage=lineage, results=[FamilyResult(family="vae")])
     store.write_json("runs/1/run.json", run.to_json())
-    seen: list[tuple[Any, Any]] = []
-    found = ExternalEvaluation(
+    calls: list[tuple[Any, Any]] = []
+    result = ExternalEvaluation(
         source="s",
         images=9,
         data="shelf",
@@ -91,13 +91,13 @@ def test_python_and_the_command_judge_alike(
 
     def evaluated(folder: str, data: str, store: Any, settings: Any, **rest: Any) -> ExternalEvaluation:
         rest.pop("say")
-        seen.append((settings, rest))
-        return found
+        calls.append((settings, rest))
+        return result
 
     monkeypatch.setattr(flow, "evaluate", evaluated)
     for changes in ({}, {"extractor_steps": 100, "extractor": "rotation"}):
         atelier.evaluate(tmp_path, data="shelf", store=store.url, **changes)
         options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
         call(capsys, "evaluate", str(tmp_path), "--data", "shelf", "--store", store.url, *options)
-    for ours, command, steps in ((seen[0], seen[1], 200), (seen[2], seen[3], 100)):
+    for ours, command, steps in ((calls[0], calls[1], 200), (calls[2], calls[3], 100)):
         assert ours == command and ours[0].extractor_steps == steps and ours[0].classifier_steps == 30

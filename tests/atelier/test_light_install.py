@@ -37,10 +37,10 @@ def installed(requirement: str) -> metadata.Distribution | None:
 def closure(requirements: Sequence[str], before: Distributions) -> Distributions:
     """Add all distributions that an installation of the requirements brings, by name."""
     for requirement in requirements:
-        found = installed(requirement)
-        if found and found.name not in before:
-            before[found.name] = found
-            closure(found.requires or [], before)
+        result = installed(requirement)
+        if result and result.name not in before:
+            before[result.name] = result
+            closure(result.requires or [], before)
     return before
 
 

@@ -166,12 +166,12 @@ def get(reference: Reference) -> Any:
 
 def test_several_jobs_report_how_many_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
-    seen = list[tuple[int, int]]()
+    calls = list[tuple[int, int]]()
     ray = SimpleNamespace(get=get)
-    with watched_by(lambda done, total, activity: seen.append((done, total))):
-        assert list(ray_cluster._results(ray, [Reference(7)])) == [7] and not seen
+    with watched_by(lambda done, total, activity: calls.append((done, total))):
+        assert list(ray_cluster._results(ray, [Reference(7)])) == [7] and not calls
         assert list(ray_cluster._results(ray, [Reference(7), Reference(8)])) == [7, 8]
-        assert seen == [(0, 2), (1, 2), (2, 2)]
+        assert calls == [(0, 2), (1, 2), (2, 2)]
         with pytest.raises(ZeroDivisionError):
             list(ray_cluster._results(ray, [Reference(7), Reference(ZeroDivisionError())]))
         ray_cluster.interrupted.set()
@@ -230,9 +230,9 @@ def test_a_worker_that_hangs_at_its_exit_is_killed_and_no_other_process(
     while not all(psutil.Process(process.pid).children() for process in own):
         time.sleep(0.01)
     (hanging,) = psutil.Process(raylet.pid).children()
-    found = ray_cluster._workers()
+    result = ray_cluster._workers()
     try:
-        assert found == [hanging], "neither what a joined cluster has started nor anything else"
+        assert result == [hanging], "neither what a joined cluster has started nor anything else"
         monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
         ray_cluster.disconnect()
         assert hanging.is_running(), "a joined cluster goes on"

@@ -147,6 +147,6 @@ def test_jobs_are_found_by_name_or_listed_by_the_beginning_of_it() -> None:
     looks = [("RUNNING", "")] * 4
     jobs = connected(*looks)
     assert [job.name for job in jobs.list("a-")] == ["a-1"] and jobs.list("b") == []
-    found = jobs.find("a-1")
-    assert found and found.status == "RUNNING" and found.age > 0 and jobs.find("a") is None
+    result = jobs.find("a-1")
+    assert result and result.status == "RUNNING" and result.age > 0 and jobs.find("a") is None
     assert [Job("x", status).ended for status in ("PENDING", "RUNNING", "STOPPED")] == [False, False, True]

@@ -103,8 +103,8 @@ def test_what_killed_writers_left_is_listed_and_removed(tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    found = {str(path.relative_to(tmp_path)) for path in atomic.unfinished(tmp_path)}
-    assert found == {".tmp-a", "deep/.tmp-b"}
+    result = {str(path.relative_to(tmp_path)) for path in atomic.unfinished(tmp_path)}
+    assert result == {".tmp-a", "deep/.tmp-b"}
     assert atomic.unfinished(tmp_path, older=60) == [] == atomic.unfinished(tmp_path / "missing")
     atomic.remove_unfinished(tmp_path, deep=False)
     assert [path.name for path in atomic.unfinished(tmp_path)] == [".tmp-b"]

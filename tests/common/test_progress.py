@@ -20,11 +20,11 @@ def test_reports_reach_the_innermost_watcher_and_nobody_afterwards() -> None:
 
 
 def test_parts_that_do_not_know_one_another_are_counted_up_to_the_total() -> None:
-    seen = list[tuple[int, int, str]]()
-    with watched_by(lambda *done: seen.append(done)):
+    calls = list[tuple[int, int, str]]()
+    with watched_by(lambda *done: calls.append(done)):
         advance(64)  # nobody counts
         with counting(100, "draw"):
             for n in (0, 64, 64):
                 advance(n)
-    assert seen == [(0, 100, "draw"), (64, 100, "draw"), (100, 100, "draw")]
+    assert calls == [(0, 100, "draw"), (64, 100, "draw"), (100, 100, "draw")]
     assert progress._count.get() is None

@@ -29,8 +29,8 @@ URLS = [
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_secret_of_a_url_is_shown(url: str) -> None:
-    for shown in (public_url(url), public(url), public(f"GET {url!r} failed: '{url}', store.url={url}")):
-        assert SECRET not in shown and "host" in shown and "x" in shown
+    for output in (public_url(url), public(url), public(f"GET {url!r} failed: '{url}', store.url={url}")):
+        assert SECRET not in output and "host" in output and "x" in output
     with pytest.raises(InputError) as caught:
         Store(url)
     assert SECRET not in str(caught.value)

@@ -69,8 +69,8 @@ def test_an_older_record_beside_a_newer_one_is_told_apart_by_what_both_have() ->
 
 
 def test_ranking_is_by_value_and_direction() -> None:
-    found = ranked({"a": metric(2.0), "b": metric(1.0), "c": metric(3.0)})
-    assert found == ["b", "a", "c"]
+    result = ranked({"a": metric(2.0), "b": metric(1.0), "c": metric(3.0)})
+    assert result == ["b", "a", "c"]
     assert ranked({"a": metric(0.2, "higher"), "b": metric(0.9, "higher")}) == ["b", "a"]
     assert ranked({}) == []
 

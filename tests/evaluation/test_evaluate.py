@@ -124,9 +124,9 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
         return dataclasses.replace(ref, extractor=seer, info=info, computed=None)
 
     for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
-        found = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)
-        assert ("inception_score" in found) is expected and {"fid", "kid"} <= set(found)
-        assert "frechet_distance" not in found and "classifier_score" not in found
+        result = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)
+        assert ("inception_score" in result) is expected and {"fid", "kid"} <= set(result)
+        assert "frechet_distance" not in result and "classifier_score" not in result
 
 
 # What moves a number
@@ -155,8 +155,12 @@ def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, 
         for corruption, ladder in ladders.items():
             scores = [intact, *(evaluate_samples(seen(ref, rung), ref) for rung in ladder)]
             for name in ("kid", "frechet_distance"):
-                found = values(scores, name)
-                assert found == sorted(found) and found[-1] > 3 * abs(found[0]), (corruption, name, found)
+                result = values(scores, name)
+                assert result == sorted(result) and result[-1] > 3 * abs(result[0]), (
+                    corruption,
+                    name,
+                    result,
+                )
 
 
 def test_dropped_classes_lower_recall_in_order_and_leave_precision(digits_ref, train):
@@ -182,8 +186,8 @@ def test_repeated_images_lower_coverage_in_order(digits_ref, train):
 
 def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
     half = np.concatenate([train.images[:200], test_split.images[:200]])
-    found = evaluate_samples(seen(digits_ref, half), digits_ref)["memorization_rate"]
-    assert found.value == pytest.approx(0.5, abs=0.02) and found.real_baseline < 0.05
+    result = evaluate_samples(seen(digits_ref, half), digits_ref)["memorization_rate"]
+    assert result.value == pytest.approx(0.5, abs=0.02) and result.real_baseline < 0.05
     rows, near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
     assert rows[:200].tolist() == list(range(200)) and set(range(200)) <= set(near.memorised)
     assert near.distances[0] is not None and near.distances[0] < 1e-3
@@ -199,8 +203,8 @@ def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
     assert set(right["class_kid"].classes) == {str(i) for i in range(10)}
     one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
     sample = EvaluationSample(digits_ref.extractor(train.images[:400]), one)
-    told = evaluate_samples(sample, digits_ref)["class_kid"].classes
-    assert max(told, key=told.get) == "8" and "3" not in told
+    message = evaluate_samples(sample, digits_ref)["class_kid"].classes
+    assert max(message, key=message.get) == "8" and "3" not in message
 
 
 def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train, of_classes):
@@ -212,8 +216,8 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train, o
             return train.images[rows]
 
     judged = EvaluationSample(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
-    found = evaluate_samples(judged, digits_ref)
-    assert found["cas"] == of_classes["cas"]
+    result = evaluate_samples(judged, digits_ref)
+    assert result["cas"] == of_classes["cas"]
     assert 1 < max(Counting.asked) <= 64
 
 
@@ -281,8 +285,8 @@ def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref
 
 
 def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
-    found = evaluate_samples(seen(digits_ref, train.images[:]), digits_ref)["kid"]
-    assert found.n == found.recipe["n_real"] == 400
+    result = evaluate_samples(seen(digits_ref, train.images[:]), digits_ref)["kid"]
+    assert result.n == result.recipe["n_real"] == 400
 
 
 # Pairs
@@ -290,11 +294,11 @@ def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
 
 def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
     images = test_split.images[:]
-    found = evaluate_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
-    assert found["psnr"].value == 100 and found["psnr"].better == "higher"
+    result = evaluate_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
+    assert result["psnr"].value == 100 and result["psnr"].better == "higher"
     for name in ("mse", "mae", "ssim", "reconstruction_kid", "reconstruction_frechet_distance"):
-        assert found[name].value == pytest.approx(found[name].real_baseline, abs=1e-7), name
-    assert found["mse"].extractor is None and "bootstrap" in found["mse"].interval
+        assert result[name].value == pytest.approx(result[name].real_baseline, abs=1e-7), name
+    assert result["mse"].extractor is None and "bootstrap" in result["mse"].interval
 
 
 def test_worse_reconstructions_score_worse(digits_ref, test_split):

@@ -36,9 +36,9 @@ def metrics(distance: float, half: float | None = 0.1, **others: float) -> Metri
 
 
 def verdict(
-    ours: Metrics, theirs: Metrics | None = None, **options: Any
+    ours: Metrics, reference: Metrics | None = None, **options: Any
 ) -> tuple[str, dict[str, bool | None]]:
-    champion = None if theirs is None else Contender("champion 1 (r1/vae)", theirs)
+    champion = None if reference is None else Contender("champion 1 (r1/vae)", reference)
     judged, _ = judge(Contender("r2/vae", ours), champion, Gate(), **options)
     return judged.word, {reason.rule: reason.passed for reason in judged.reasons}
 
@@ -77,9 +77,9 @@ def test_the_sentences_state_numbers_noise_and_seeds() -> None:
 def test_noise_is_students_interval_of_the_sum_of_variances() -> None:
     a = metric("kid", 1.0, half=1.96)  # a standard error of 1
     assert noise(a, a) == pytest.approx(1.959964 * math.sqrt(2))
-    ours, theirs = [1.0, 2.0, 3.0], [1.0, 5.0]  # variances 1 and 8, with 2 and 1 degrees of freedom
+    ours, reference = [1.0, 2.0, 3.0], [1.0, 5.0]  # variances 1 and 8, with 2 and 1 degrees of freedom
     degrees = (1 + 1 + 1 + 8) ** 2 / (1**2 / 2 + 8**2 / 1)
-    assert noise(a, a, ours, theirs) == pytest.approx(student.ppf(0.975, degrees) * math.sqrt(11))
+    assert noise(a, a, ours, reference) == pytest.approx(student.ppf(0.975, degrees) * math.sqrt(11))
     assert noise(a, a, ours, [1.0]) == pytest.approx(student.ppf(0.975, 3**2 / (1 / 2)) * math.sqrt(3))
     assert noise(a, a, [2.0, 2.0]) == pytest.approx(1.959964 * math.sqrt(2)), "equal values add nothing"
 
@@ -106,8 +106,8 @@ def test_a_gain_without_intervals_may_be_noise() -> None:
 
 
 def test_other_protocols_are_never_compared() -> None:
-    theirs = {name: m.model_copy(update={"comparability": "other"}) for name, m in metrics(9.0).items()}
-    judged, margin = judge(Contender("r2/vae", metrics(1.0)), Contender("champion 1", theirs), Gate())
+    reference = {name: m.model_copy(update={"comparability": "other"}) for name, m in metrics(9.0).items()}
+    judged, margin = judge(Contender("r2/vae", metrics(1.0)), Contender("champion 1", reference), Gate())
     assert margin is None and judged.word == "NOT BLESSED"
     assert "cannot be compared with that of champion 1" in judged.reasons[0].text
     assert compared(Contender("a", metrics(1.0)), Contender("b", {"kid": metric("kid", 1.0)})) is None
@@ -135,17 +135,17 @@ def test_one_rule_that_fails_is_enough(changes: dict[str, float], rule: str) -> 
 
 def test_precision_that_falls_within_noise_or_a_little_has_not_collapsed() -> None:
     assert verdict(metrics(3.0, precision=0.56), metrics(5.0))[0] == "BLESSED"
-    theirs = metrics(5.0, precision=0.09) | {"recall": metric("recall", 0.6)}
+    reference = metrics(5.0, precision=0.09) | {"recall": metric("recall", 0.6)}
     ours = metrics(3.0) | {"precision": metric("precision", 0.085, 0.05)}
-    assert verdict(ours, theirs)[0] == "BLESSED"
+    assert verdict(ours, reference)[0] == "BLESSED"
     assert verdict(metrics(3.0, recall=0.05))[1]["recall"] is False, "less than a tenth of real images"
 
 
 def test_what_a_task_does_not_measure_does_not_apply() -> None:
-    ours, theirs = {"mse": metric("mse", 0.01, 0.001)}, {"mse": metric("mse", 0.02, 0.001)}
-    word, rules = verdict(ours, theirs)
+    ours, reference = {"mse": metric("mse", 0.01, 0.001)}, {"mse": metric("mse", 0.02, 0.001)}
+    word, rules = verdict(ours, reference)
     assert word == "BLESSED" and {name for name, passed in rules.items() if passed} == {"quality", "health"}
-    judged, _ = judge(Contender("a", ours), Contender("b", theirs), Gate())
+    judged, _ = judge(Contender("a", ours), Contender("b", reference), Gate())
     assert "precision not measured in this task" in [reason.text for reason in judged.reasons]
 
 

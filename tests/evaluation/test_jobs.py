@@ -38,8 +38,8 @@ def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: boo
     parts = f"parts/{family}-{size}-{backwards}"
     work = ranges(N, size)
     for start, n in reversed(work) if backwards else work:
-        told = sample(SampleRequest(places(store, parts), f"models/{family}", n, seed=5, start=start))
-        assert told["n"] == n and told["seconds"] > 0
+        message = sample(SampleRequest(places(store, parts), f"models/{family}", n, seed=5, start=start))
+        assert message["n"] == n and message["seconds"] > 0
     out = tmp_path / parts
     out.mkdir(parents=True)
     names = ("features", "labels", "images", "pair-mse", "pair-ssim")
@@ -56,8 +56,8 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
             if array is not None:
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
-    told = catalogue.conditions(family, CONFIGS[family], DataSpec(1, 8, 10))
-    assert (whole["labels"] is not None) is ("label" in told)
+    message = catalogue.conditions(family, CONFIGS[family], DataSpec(1, 8, 10))
+    assert (whole["labels"] is not None) is ("label" in message)
     assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
 
 
@@ -106,8 +106,8 @@ def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:
 def test_a_split_is_looked_at_in_ranges(store: Store, tmp_path: Any, digits_ref: Any) -> None:
     for start, n in ranges(400, 256):
         extract_features(places(store, "parts/real"), "test", start, n)
-    found = merge_parts(store, "parts/real/test", "features", tmp_path)
-    np.testing.assert_array_equal(found, digits_ref.splits["test"].features)
+    result = merge_parts(store, "parts/real/test", "features", tmp_path)
+    np.testing.assert_array_equal(result, digits_ref.splits["test"].features)
 
 
 def test_translating_families_are_judged_against_their_targets(
@@ -136,6 +136,6 @@ def test_translating_families_are_judged_against_their_targets(
     )
     described = store.read_json("models/autoencoder/config.json")
     store.write_json("models/autoencoder/config.json", described | {"card": card.to_json()})
-    found = drawn(store, "autoencoder", 64, tmp_path)
+    result = drawn(store, "autoencoder", 64, tmp_path)
     expected = np.square((np.clip(targets[:N].astype(int) + 9, 0, 255) - targets[:N]) / 255).mean((1, 2, 3))
-    np.testing.assert_allclose(found["pair-mse"], expected, atol=1e-6)
+    np.testing.assert_allclose(result["pair-mse"], expected, atol=1e-6)

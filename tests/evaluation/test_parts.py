@@ -28,5 +28,5 @@ def test_gaps_and_repeats_are_refused(store: Store, tmp_path: Any) -> None:
 def test_what_is_gathered_stays_on_disk(store: Store, tmp_path: Any) -> None:
     for start in (0, 64):
         write_part(store, "big", start, {"features": np.full((64, 4), start, np.float32)}, Part(n=64))
-    found = merge_parts(store, "big", "features", tmp_path)
-    assert isinstance(found, np.memmap) and found.shape == (128, 4) and found[64, 0] == 64
+    result = merge_parts(store, "big", "features", tmp_path)
+    assert isinstance(result, np.memmap) and result.shape == (128, 4) and result[64, 0] == 64

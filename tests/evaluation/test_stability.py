@@ -29,8 +29,8 @@ def test_stability_of_known_curves():
         return [{"step": i, "frechet_distance": value} for i, value in enumerate(values)]
 
     # Relative to what was gained: 16 -> 1 is four halvings, back to 4 loses two of them.
-    known = Stability(regression_ratio=0.5, kept=0.5, best_step=1, snapshots=3, of="frechet_distance")
-    assert stability(points(16, 1, 4)) == known
+    expected = Stability(regression_ratio=0.5, kept=0.5, best_step=1, snapshots=3, of="frechet_distance")
+    assert stability(points(16, 1, 4)) == expected
     worse = Stability(regression_ratio=1, kept=0, best_step=0, snapshots=3, of="frechet_distance")
     assert stability(points(1, 2, 3)) == worse
     assert stability(points(1, 0)).regression_ratio is None and stability([]).snapshots == 0

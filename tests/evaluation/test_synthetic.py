@@ -68,8 +68,8 @@ def test_both_are_seen_equally_often() -> None:
 def test_intervals_hold_the_mean_and_narrow_with_more_images() -> None:
     random = np.random.RandomState(1)
     wide, narrow = (synthetic.accuracy(random.rand(3, n) < 0.7) for n in (50, 5000))
-    for found in (wide, narrow):
-        assert found.low is not None and found.high is not None and found.low < found.value < found.high
+    for result in (wide, narrow):
+        assert result.low is not None and result.high is not None and result.low < result.value < result.high
     assert (narrow.high or 0) - (narrow.low or 0) < 0.1 < (wide.high or 0) - (wide.low or 0)
 
 

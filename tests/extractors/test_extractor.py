@@ -48,23 +48,23 @@ def test_a_stream_gives_the_bits_of_the_whole(classifier, splits, step):
 
 
 def test_class_scores_do_not_depend_on_how_features_are_cut(classifier, splits):
-    seen = classifier(splits[2].images[:200])
-    whole = classifier.logits_of(seen)
+    calls = classifier(splits[2].images[:200])
+    whole = classifier.logits_of(calls)
     assert whole.shape == (200, 10) and whole.dtype == np.float32
-    np.testing.assert_array_equal(classifier.logits_of(seen[CHUNK:]), whole[CHUNK:])
-    expected = classifier.network.head(torch.from_numpy(seen)).detach().numpy()
+    np.testing.assert_array_equal(classifier.logits_of(calls[CHUNK:]), whole[CHUNK:])
+    expected = classifier.network.head(torch.from_numpy(calls)).detach().numpy()
     np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(classifier.logits(splits[2].images[:200]), whole)
 
 
 def test_the_network_sees_full_chunks_in_its_range(classifier, splits, monkeypatch):
-    seen = []
-    monkeypatch.setattr(classifier.network, "forward", lambda x: seen.append(x) or torch.zeros(len(x), 64))
+    calls = []
+    monkeypatch.setattr(classifier.network, "forward", lambda x: calls.append(x) or torch.zeros(len(x), 64))
     images = np.concatenate([splits[2].images[: CHUNK + 9], np.full((1, 1, 8, 8), 255, np.uint8)])
     assert len(classifier(images)) == CHUNK + 10
-    assert [len(x) for x in seen] == [CHUNK, CHUNK]
-    assert min(float(x.min()) for x in seen) == -1 and max(float(x.max()) for x in seen) == 1
-    assert seen[0].dtype == torch.float32 and seen[0].is_inference()
+    assert [len(x) for x in calls] == [CHUNK, CHUNK]
+    assert min(float(x.min()) for x in calls) == -1 and max(float(x.max()) for x in calls) == 1
+    assert calls[0].dtype == torch.float32 and calls[0].is_inference()
 
 
 def test_judging_is_in_float32_whatever_surrounds_it(classifier, splits):

@@ -47,18 +47,18 @@ def fidelity(weights):
     return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(weights))
 
 
-def close(ours, theirs):
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
+def close(ours, reference):
+    assert ours.shape == reference.shape
+    assert np.abs(ours - reference).max() <= 1e-4 * np.abs(reference).max()
 
 
 @pytest.mark.parametrize(("channels", "edge"), [(3, 32), (3, 40), (3, 299), (1, 28)])
 def test_inception_is_that_of_torch_fidelity(inception, fidelity, channels, edge):
     images = random_images(2, channels, edge)
-    theirs = [x.numpy() for x in fidelity(torch.from_numpy(images).expand(-1, 3, -1, -1))]
+    reference = [x.numpy() for x in fidelity(torch.from_numpy(images).expand(-1, 3, -1, -1))]
     ours = inception(images)
-    close(ours, theirs[0])
-    close(inception.logits_of(ours), theirs[1])
+    close(ours, reference[0])
+    close(inception.logits_of(ours), reference[1])
 
 
 def test_inception_is_that_of_torchmetrics(inception, weights):

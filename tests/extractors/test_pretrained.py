@@ -32,9 +32,9 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(pretrained, "hub_folder", lambda: tmp_path / "hub" / "checkpoints")
     monkeypatch.setattr(pretrained.urllib.request, "urlopen", unreachable)
-    known = tmp_path / "known.pth"
-    known.write_bytes(b"weights")
-    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", digest(known, "sha256"))
+    expected = tmp_path / "known.pth"
+    expected.write_bytes(b"weights")
+    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", digest(expected, "sha256"))
     return tmp_path
 
 
@@ -68,11 +68,15 @@ def test_a_named_file_that_is_missing_is_not_replaced_by_another(places, monkeyp
 def test_without_a_network_all_places_are_named(places):
     with pytest.raises(InputError) as raised:
         adopt_inception(None, places / "out")
-    told = str(raised.value)
-    assert "evaluate.inception_path" in told and "ATELIER_INCEPTION" in told and "no route to host" in told
+    message = str(raised.value)
+    assert (
+        "evaluate.inception_path" in message
+        and "ATELIER_INCEPTION" in message
+        and "no route to host" in message
+    )
     for folder in ("cache/atelier/weights", "cache", "hub/checkpoints"):
-        assert str(places / folder) in told
-    assert "\n" not in told and not list(places.rglob(".tmp-*"))
+        assert str(places / folder) in message
+    assert "\n" not in message and not list(places.rglob(".tmp-*"))
 
 
 def test_a_download_is_kept_for_the_next_time(places, monkeypatch):

@@ -92,17 +92,19 @@ def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Pat
 
 
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
-    told = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
+    message = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
     described = store.read_json("attempt/model/config.json")
     assert described["encoder"]["sha256"] == package.SHA256 and described["card"]["text"] == DIM
-    assert told["samples"]["titles"] == captioned.captions(10)
+    assert message["samples"]["titles"] == captioned.captions(10)
 
 
 def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
     store.delete("captions")
-    told = trained(store, "dcgan", steps=2)
+    message = trained(store, "dcgan", steps=2)
     described = store.read_json("attempt/model/config.json")
-    assert described["card"]["text"] == 0 and described["encoder"] is None and not told["samples"]["titles"]
+    assert (
+        described["card"]["text"] == 0 and described["encoder"] is None and not message["samples"]["titles"]
+    )
 
 
 def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:
@@ -256,13 +258,15 @@ def test_samples_of_captions_are_judged_by_retrieval(model: Path, store: Store, 
     places = EvaluationPaths(store, "data", "reference/extractor", "parts", "reference", captions="captions")
     sample(SampleRequest(places, "attempt/model", 24, seed=0))
     metric = evaluate_family(EvaluateRequest(places, "attempt", "captioned", "out", published=False)).metrics
-    found, names = metric["retrieval_top5"], split(store, "test").text.rows
+    result, names = metric["retrieval_top5"], split(store, "test").text.rows
     fake = parts.merge_parts(store, "parts", "features", tmp_path)
     assert fake is not None
     right = ranks(fake, names, see(split(store, "test").images[:]), names) < 5
-    assert found.value == right.mean() > found.real_baseline == pytest.approx(chance(names, names)) == 5 / 24
-    assert found.better == "higher" and found.n == 24 and str(found.interval).startswith("Wilson")
-    assert found.low <= found.value <= found.high and found.recipe["baseline"] == "chance"
+    assert (
+        result.value == right.mean() > result.real_baseline == pytest.approx(chance(names, names)) == 5 / 24
+    )
+    assert result.better == "higher" and result.n == 24 and str(result.interval).startswith("Wilson")
+    assert result.low <= result.value <= result.high and result.recipe["baseline"] == "chance"
 
 
 def test_the_command_line_prints_nothing_but_the_path(

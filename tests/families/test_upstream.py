@@ -87,9 +87,9 @@ def test_the_plan_and_the_record_say_what_is_built_on() -> None:
         for s in specs(plan)
     ]
     run = RunManifest(run_id="r", stages=entries)
-    said = {(entry.name, entry.family): run.builds_on(entry) for entry in entries}
-    assert said.pop(("latents", ABOVE)) == said.pop(("train", ABOVE)) == [BELOW]
-    assert not any(said.values())
+    output = {(entry.name, entry.family): run.builds_on(entry) for entry in entries}
+    assert output.pop(("latents", ABOVE)) == output.pop(("train", ABOVE)) == [BELOW]
+    assert not any(output.values())
 
 
 # What is run

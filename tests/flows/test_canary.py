@@ -64,8 +64,8 @@ def test_the_terminal_does_not_show_it(
     monkeypatch.setattr("flows.cli.app.call", fail)
     with pytest.raises(SystemExit) as ended:
         main(["runs"])
-    shown = "".join(capsys.readouterr())
-    assert ended.value.code == 1 and "host/x" in shown and CANARY not in shown
+    output = "".join(capsys.readouterr())
+    assert ended.value.code == 1 and "host/x" in output and CANARY not in output
 
 
 @pytest.mark.pipeline

@@ -70,8 +70,8 @@ def test_files_that_are_left_out_are_named_before_anything_is_computed(
     done = atelier.call(
         "evaluate", str(tmp_path / "few"), "--data", "digits", "--store", str(atelier.store), code=2
     )
-    told = "left out 1 of 4 images, which cannot be used: broken.png: damaged or truncated; 3 can be used"
-    assert told in done.stderr.splitlines() and "only 3 images to evaluate" in done.stderr
+    message = "left out 1 of 4 images, which cannot be used: broken.png: damaged or truncated; 3 can be used"
+    assert message in done.stderr.splitlines() and "only 3 images to evaluate" in done.stderr
 
 
 def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path) -> None:

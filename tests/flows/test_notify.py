@@ -74,8 +74,8 @@ def run(**content: Any) -> RunManifest:
 
 
 def test_a_run_tells_of_what_it_did_itself() -> None:
-    told = {one.kind: one.sentence for one in notify.notifications(run())}
-    assert told == {
+    message = {one.kind: one.sentence for one in notify.notifications(run())}
+    assert message == {
         FAILED: "run run1 on digits ended with status partial: train dcgan: the loss is not finite",
         UNHEALTHY: "run run1 on digits: train vae had 2 diagnoses of its health",
     }
@@ -101,16 +101,16 @@ def test_every_address_gets_the_sentence_and_one_that_fails_is_named_without_sec
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOOK", f"json://127.0.0.1:{receiver.server_port}/path?token=s3cret")
-    said: list[str] = []
+    calls: list[str] = []
     dead = f"json://user:s3cret@127.0.0.1:{free_port()}/token"
     with temporary_settings(restore_defaults=[PREFECT_API_URL]):
-        notify.of_run(run(), ["$HOOK", dead], lambda text, style: said.append(text))
+        notify.of_run(run(), ["$HOOK", dead], lambda text, style: calls.append(text))
     assert [one["title"] for one in receiver.got] == [
         "Atelier: a run failed",
         "Atelier: a training was unhealthy",
     ]
     assert "the loss is not finite" in receiver.got[0]["message"]
-    assert said == ["  json://*** could not be notified"] * 2
+    assert calls == ["  json://*** could not be notified"] * 2
 
 
 @pytest.mark.parametrize(

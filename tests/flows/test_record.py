@@ -41,10 +41,10 @@ def test_redacted_keeps_everything_else() -> None:
 
     changes = ["store.url=/a/b/c", "publish.url=s3://k:s@bucket/x", "evaluate.inception_path=/me/weights.pth"]
     experiment = setup.experiment(QUICKSTART, changes)
-    shown = redacted(experiment)
-    assert (shown["store"]["url"], shown["publish"]["url"]) == ("c", "s3://bucket/x")
-    assert shown["evaluate"]["inception_path"] is None
-    assert shown["families"] == experiment.families
+    output = redacted(experiment)
+    assert (output["store"]["url"], output["publish"]["url"]) == ("c", "s3://bucket/x")
+    assert output["evaluate"]["inception_path"] is None
+    assert output["families"] == experiment.families
 
 
 def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,16 +88,16 @@ def test_a_skipped_date_is_completed_with_its_reason(store: Store, monkeypatch: 
 
 def test_a_killed_run_is_told_of_by_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ending("done", monkeypatch)
-    told: list[Any] = []
-    monkeypatch.setattr(schedule.notify, "tell", lambda *arguments: told.append(arguments) or [])
+    calls: list[Any] = []
+    monkeypatch.setattr(schedule.notify, "tell", lambda *arguments: calls.append(arguments) or [])
     folder = store.child("leases", "schedule-quickstart")
     dead = {"number": 1, "host": "h", "pid": 1, "beat": 3, "expires": 1.0, "released": False}
     folder.write_json("1.json", dead)
     monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
     assert schedule.scheduled.fn(CONFIG).name == "Completed"
-    ((lost, name, urls),) = told
+    ((lost, name, urls),) = calls
     assert (lost.kind, name, urls) == ("atelier.run.lost", "quickstart", ["json://127.0.0.1/"])
-    assert schedule.scheduled.fn(CONFIG).name == "Completed" and len(told) == 1
+    assert schedule.scheduled.fn(CONFIG).name == "Completed" and len(calls) == 1
 
 
 def test_a_run_that_is_not_done_fails_its_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,13 +56,13 @@ def test_of_two_dates_one_works_and_without_new_data_it_computes_nothing(
             assert sorted(ended()) in (["Cancelled", "Unchanged"], ["Skipped", "Unchanged"])
         finally:
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=120)
+            _, output = process.communicate(timeout=120)
             config.unlink()
-        assert process.returncode == 130 and "Traceback" not in said
-        assert said.splitlines()[-1] == "atelier: interrupted; run the same command again to continue"
+        assert process.returncode == 130 and "Traceback" not in output
+        assert output.splitlines()[-1] == "atelier: interrupted; run the same command again to continue"
         (row,) = deployments.rows()
         assert not row["active"], "a schedule that nobody serves is paused"
         deployments.remove("served")
     entry = schedules.history(store, "served")[-1]
-    assert " UTC unchanged; next " in said, "each date is a line"
+    assert " UTC unchanged; next " in output, "each date is a line"
     assert (entry.outcome, entry.run_id) == ("unchanged", "run1") and entry.due and entry.flow_run

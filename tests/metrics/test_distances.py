@@ -46,10 +46,10 @@ def mixed(random, n, d):
 
 def test_statistics_are_numpys_in_float64(random):
     x = (1000 + random.normal(size=(300, 5))).astype(np.float32)
-    found = statistics(x)
-    np.testing.assert_allclose(found.cov, np.cov(x.astype(np.float64), rowvar=False))
-    np.testing.assert_allclose(found.mean, x.mean(0, dtype=np.float64), rtol=1e-14)
-    assert found.mean.dtype == np.float64 and found.n == 300
+    result = statistics(x)
+    np.testing.assert_allclose(result.cov, np.cov(x.astype(np.float64), rowvar=False))
+    np.testing.assert_allclose(result.mean, x.mean(0, dtype=np.float64), rtol=1e-14)
+    assert result.mean.dtype == np.float64 and result.n == 300
 
 
 def test_statistics_far_from_the_origin_keep_their_digits(random):
@@ -71,11 +71,11 @@ def test_one_row_is_no_distribution():
 
 def test_moments_subtract(random):
     x = random.normal(size=(90, 4))
-    found = moments(x, x[0]) - moments(x[2::3], x[0])
+    result = moments(x, x[0]) - moments(x[2::3], x[0])
     rows = x[np.arange(90) % 3 < 2]
-    np.testing.assert_allclose(found.statistics.cov, np.cov(rows, rowvar=False))
-    np.testing.assert_allclose(found.statistics.mean, rows.mean(0))
-    assert found.n == found.statistics.n == 60
+    np.testing.assert_allclose(result.statistics.cov, np.cov(rows, rowvar=False))
+    np.testing.assert_allclose(result.statistics.mean, rows.mean(0))
+    assert result.n == result.statistics.n == 60
 
 
 # Frechet distance
@@ -146,10 +146,10 @@ def test_jackknife_of_a_mean_is_the_textbook_standard_error(random):
     """With groups of one size the replicates of a mean spread as the means of the groups do."""
     x = random.normal(size=200)
     means = np.array([x[g::GROUPS].mean() for g in range(GROUPS)])
-    found = jackknife(x.mean(), [x[np.arange(200) % GROUPS != g].mean() for g in range(GROUPS)])
+    result = jackknife(x.mean(), [x[np.arange(200) % GROUPS != g].mean() for g in range(GROUPS)])
     half = scipy.stats.t.ppf(0.975, GROUPS - 1) * means.std(ddof=1) / np.sqrt(GROUPS)
-    assert found.value == x.mean()
-    assert (found.low, found.high) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-6)
+    assert result.value == x.mean()
+    assert (result.low, result.high) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-6)
     assert distances.T_QUANTILE[PARTS] == pytest.approx(scipy.stats.t.ppf(0.975, PARTS - 1), rel=1e-6)
 
 
@@ -164,12 +164,12 @@ def test_an_interval_needs_six_rows_a_group_on_either_side(random):
 def test_intervals_of_small_sets_are_not_too_narrow(random):
     """As benchmarks/small_intervals.py measures with real features: chance alone promotes hardly ever."""
     inside, promoted, rounds = 0, 0, 60
-    found = []
+    result = []
     for _ in range(rounds):
         real, first, second = random.normal(size=(3, 60, 8))
-        found.append((kid_estimate(first, real), kid_estimate(second, real)))
-    mean = np.mean([one.value for pair in found for one in pair])
-    for first, second in found:
+        result.append((kid_estimate(first, real), kid_estimate(second, real)))
+    mean = np.mean([one.value for pair in result for one in pair])
+    for first, second in result:
         inside += sum(one.low <= mean <= one.high for one in (first, second))
         noise = np.hypot(first.high - first.low, second.high - second.low) / 2
         promoted += first.value - second.value > noise
@@ -177,29 +177,29 @@ def test_intervals_of_small_sets_are_not_too_narrow(random):
 
 
 def test_groups_are_rows_modulo_their_number():
-    found = membership(8, 5)
-    assert found.shape == (GROUPS, 5) and found.argmax(0).tolist() == [8, 9, 0, 1, 2]
-    assert (found.sum(0) == 1).all()
+    result = membership(8, 5)
+    assert result.shape == (GROUPS, 5) and result.argmax(0).tolist() == [8, 9, 0, 1, 2]
+    assert (result.sum(0) == 1).all()
     assert group_sizes(23).tolist() == [3, 3, 3] + 7 * [2]
 
 
 def test_frechet_estimate_leaves_the_same_group_out_on_both_sides(random):
     x, y = mixed(random, 210, 3), mixed(random, 230, 3)
-    found = frechet_estimate(x, y)
+    result = frechet_estimate(x, y)
     left_out = [
         frechet_distance(*(statistics(s[np.arange(len(s)) % GROUPS != g]) for s in (x, y)))
         for g in range(GROUPS)
     ]
     expected = jackknife(frechet_distance(statistics(x), statistics(y)), left_out)
-    assert (found.value, found.low, found.high) == pytest.approx(
+    assert (result.value, result.low, result.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
 
 
 def covers(estimate, truth, draw, repetitions=60):
     """Share of intervals that hold the truth; 95 % promised, 80 % asked of so few repetitions and rows."""
-    found = [estimate(*draw()) for _ in range(repetitions)]
-    return np.mean([e.low <= truth <= e.high for e in found])
+    result = [estimate(*draw()) for _ in range(repetitions)]
+    return np.mean([e.low <= truth <= e.high for e in result])
 
 
 def test_the_intervals_cover_the_truth_about_as_often_as_they_say(random):
@@ -227,9 +227,9 @@ def test_frechet_unbiased_recovers_a_known_distance(random):
     a, b = random.normal(size=(2, 12, 12)) / np.sqrt(12)
     truth = by_sqrtm(Statistics(np.zeros(12), a.T @ a, 0), Statistics(np.full(12, 0.2), b.T @ b, 0))
     x, y = random.normal(size=(1200, 12)) @ a, random.normal(size=(1200, 12)) @ b + 0.2
-    found = frechet_unbiased(x, y)
-    assert found.low < truth < found.high
-    assert found.high - found.low < truth
+    result = frechet_unbiased(x, y)
+    assert result.low < truth < result.high
+    assert result.high - result.low < truth
 
 
 def test_frechet_unbiased_is_the_line_through_four_sizes(random):
@@ -254,9 +254,9 @@ def test_frechet_unbiased_jackknife_is_the_recipe_without_each_group(random):
             at = np.mean([1 / a.n + 1 / b.n for a, b in sides])
             points.append((at, np.mean([frechet_distance(a, b) for a, b in sides])))
         replicates.append(np.polyfit(*np.transpose(points), 1)[1])
-    found = frechet_unbiased(x, y)
-    expected = jackknife(found.value, replicates)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
+    result = frechet_unbiased(x, y)
+    expected = jackknife(result.value, replicates)
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
 
 
 # KID
@@ -283,8 +283,8 @@ def kid_of_gaussians(mean_x, deviation_x, mean_y, deviation_y, d):
 
 def test_kid_of_two_gaussians_is_known(random):
     draws = [(random.normal(size=(150, 4)), 1.5 * random.normal(size=(100, 4)) + 0.5) for _ in range(100)]
-    found = [kid(x, y) for x, y in draws]
-    assert abs(np.mean(found) - kid_of_gaussians(0, 1, 0.5, 1.5, 4)) < 3 * np.std(found) / np.sqrt(100)
+    result = [kid(x, y) for x, y in draws]
+    assert abs(np.mean(result) - kid_of_gaussians(0, 1, 0.5, 1.5, 4)) < 3 * np.std(result) / np.sqrt(100)
 
 
 def test_kid_is_the_formula(random):
@@ -307,8 +307,8 @@ def test_kid_of_a_set_with_itself_is_the_formula(random, copy):
 
 def test_kid_is_unbiased_where_the_frechet_distance_is_not(random):
     pairs = [random.normal(size=(2, 60, 32)) for _ in range(40)]
-    found = [kid(x, y) for x, y in pairs]
-    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(40)
+    result = [kid(x, y) for x, y in pairs]
+    assert abs(np.mean(result)) < 3 * np.std(result) / np.sqrt(40)
     assert np.mean([frechet_distance(statistics(x), statistics(y)) for x, y in pairs]) > 5
 
 
@@ -334,12 +334,12 @@ def test_two_halves_of_one_set_are_close_and_the_interval_says_so(random):
 @pytest.mark.parametrize("paired", [False, True])
 def test_kid_estimate_is_kid_without_each_group_in_turn(random, paired):
     x, y = random.normal(size=(230, 4)), random.normal(size=(230 if paired else 211, 4)) + 0.2
-    found = kid_estimate(x, y, paired=paired)
+    result = kid_estimate(x, y, paired=paired)
     left_out = [
         kid(*(s[np.arange(len(s)) % GROUPS != g] for s in (x, y)), paired=paired) for g in range(GROUPS)
     ]
     expected = jackknife(kid(x, y, paired=paired), left_out)
-    assert (found.value, found.low, found.high) == pytest.approx(
+    assert (result.value, result.low, result.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
 
@@ -387,5 +387,5 @@ def test_kernels_of_many_rows_are_summed_by_moments_to_the_same(random, paired, 
         distances._kernel_sums(y, y, diagonal=False),
         distances._kernel_sums(x, y, diagonal=not paired),
     )
-    for found, expected in zip(distances._sums_of_moments(x, y, paired=paired), pairs, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    for result, expected in zip(distances._sums_of_moments(x, y, paired=paired), pairs, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-10)

@@ -30,11 +30,11 @@ def test_inception_score_is_the_formula_and_its_replicates_too(random):
         p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
         return np.exp((p * np.log(p / p.mean(0))).sum(1).mean())
 
-    found, expected = (
+    result, expected = (
         inception_score(logits),
         jackknife(formula(logits), [formula(logits[p]) for p in kept(213)]),
     )
-    assert (found.value, found.low, found.high) == pytest.approx(
+    assert (result.value, result.low, result.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
     assert inception_score(logits[:59]).low is None
@@ -49,6 +49,6 @@ def test_the_confident_rate_counts_probabilities_from_nine_tenths_on():
 
 
 def test_class_means_combine_independent_errors():
-    found = class_means([Estimate(1, 0.7, 1.3), Estimate(3, 2.6, 3.4)])
-    assert (found.value, found.low, found.high) == pytest.approx((2, 1.75, 2.25))
+    result = class_means([Estimate(1, 0.7, 1.3), Estimate(3, 2.6, 3.4)])
+    assert (result.value, result.low, result.high) == pytest.approx((2, 1.75, 2.25))
     assert class_means([Estimate(1, 0.7, 1.3), Estimate(3)]) == Estimate(2)

@@ -27,8 +27,8 @@ def random():
     return np.random.RandomState(0)
 
 
-def values(found):
-    return {name: e.value for name, e in found.items()}
+def values(result):
+    return {name: e.value for name, e in result.items()}
 
 
 def kept(n):
@@ -59,10 +59,10 @@ def by_definition(real, fake):
 
 def test_manifold_is_the_definition_and_its_replicates_too(random):
     real, fake = random.normal(size=(230, 6)), 0.8 * random.normal(size=(210, 6)) + 0.3
-    found = manifold(real, fake)
+    result = manifold(real, fake)
     whole = by_definition(real, fake)
     parts = [by_definition(real[p], fake[q]) for p, q in zip(kept(230), kept(210), strict=True)]
-    for name, estimate in found.items():
+    for name, estimate in result.items():
         expected = jackknife(whole[name], [part[name] for part in parts])
         assert 0.2 < whole[name] < 1.5 and expected.low < expected.high, "a case that proves something"
         assert estimate.value == pytest.approx(expected.value)
@@ -76,9 +76,9 @@ def test_manifold_is_the_definition_and_its_replicates_too(random):
 
 
 def test_manifold_has_no_interval_of_few_rows(random):
-    found = manifold(random.normal(size=(59, 3)), random.normal(size=(250, 3)))
-    assert all(e.low is None and e.high is None for e in found.values())
-    assert list(found) == ["precision", "recall", "density", "coverage"]
+    result = manifold(random.normal(size=(59, 3)), random.normal(size=(250, 3)))
+    assert all(e.low is None and e.high is None for e in result.values())
+    assert list(result) == ["precision", "recall", "density", "coverage"]
 
 
 def test_no_more_than_the_papers_number_of_points_is_compared(random, monkeypatch):
@@ -91,15 +91,15 @@ def test_no_more_than_the_papers_number_of_points_is_compared(random, monkeypatc
 def test_identical_sets_agree_entirely(random, copy):
     """Each ball holds itself and its five neighbours: the last is on its edge, and must not fall off."""
     x = (50 + random.normal(size=(220, 7))).astype(np.float32)
-    found = values(manifold(x, x.copy() if copy else x))
-    assert found == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
+    result = values(manifold(x, x.copy() if copy else x))
+    assert result == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
 
 
 def test_a_collapsed_generator_is_precise_and_recalls_nothing(random):
     real = random.normal(size=(300, 8))
     fake = real[:1] + 1e-3 * random.normal(size=(300, 8))
-    found = manifold(real, fake)
-    assert found["precision"].value == 1 and found["recall"].value < 0.02 and found["coverage"].value < 0.2
+    result = manifold(real, fake)
+    assert result["precision"].value == 1 and result["recall"].value < 0.02 and result["coverage"].value < 0.2
     swapped = values(manifold(fake, real))
     assert swapped["precision"] < 0.02 and swapped["recall"] == 1, "the sides must not be confused"
 
@@ -116,8 +116,8 @@ def test_noise_lowers_precision_and_a_lost_mode_recall(random):
 
 def test_repeated_images_lower_coverage_more_the_fewer_they_are(random):
     real, fake = random.normal(size=(2, 400, 6))
-    found = [manifold(real, np.resize(fake[:n], fake.shape))["coverage"].value for n in (400, 100, 25)]
-    assert found[0] > 0.9 and found[0] > 1.3 * found[1] > 1.3 * 1.3 * found[2]
+    result = [manifold(real, np.resize(fake[:n], fake.shape))["coverage"].value for n in (400, 100, 25)]
+    assert result[0] > 0.9 and result[0] > 1.3 * result[1] > 1.3 * 1.3 * result[2]
 
 
 def test_ties_are_not_left_to_rounding(random, monkeypatch):
@@ -125,8 +125,8 @@ def test_ties_are_not_left_to_rounding(random, monkeypatch):
     x = 50 + random.normal(size=(220, 33))
     for rows in (7, 50):
         monkeypatch.setattr(distances, "BLOCK", rows)
-        found = values(manifold(x, x[random.permutation(220)]))
-        assert found == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
+        result = values(manifold(x, x[random.permutation(220)]))
+        assert result == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
 
 
 def test_the_first_of_copies_is_found_however_they_round(random):
@@ -139,17 +139,17 @@ def test_exact_copies_are_in_balls_of_radius_zero(random):
     """All balls have the radius 0, so rounding alone would decide."""
     points = (1e3 + random.normal(size=(40, 300))).astype(np.float32)
     real, fake = np.repeat(points, 6, axis=0), np.repeat(points[::-1], 6, axis=0)
-    found = values(manifold(real, fake))
-    assert found == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
+    result = values(manifold(real, fake))
+    assert result == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
     moved = fake * np.float32(1 + 1e-4)
-    assert values(manifold(real, moved)) == dict.fromkeys(found, 0)
+    assert values(manifold(real, moved)) == dict.fromkeys(result, 0)
 
 
 def test_a_share_of_all_is_not_certain(random):
-    found = manifold(random.normal(size=(200, 2)), np.full((200, 2), 100.0))
-    assert found["precision"].value == found["precision"].low == 0
-    assert found["precision"].high == pytest.approx(share(0, 200).high)
-    assert found["density"] == Estimate(0, 0, 0)
+    result = manifold(random.normal(size=(200, 2)), np.full((200, 2), 100.0))
+    assert result["precision"].value == result["precision"].low == 0
+    assert result["precision"].high == pytest.approx(share(0, 200).high)
+    assert result["density"] == Estimate(0, 0, 0)
 
 
 @pytest.mark.parametrize("rare", [True, False])
@@ -158,9 +158,9 @@ def test_the_interval_of_a_share_stays_within_zero_and_one(rare):
     marks = np.full((200, GROUPS + 1), not rare)
     marks[0:40:GROUPS] = rare
     marks[np.arange(200), np.arange(200) % GROUPS] = False  # without its group a row is not there
-    found = _share_of_rows(marks, intervals=True)
-    assert found.value == pytest.approx(0.02 if rare else 0.98)
-    assert found.low == 0 if rare else found.high == 1
+    result = _share_of_rows(marks, intervals=True)
+    assert result.value == pytest.approx(0.02 if rare else 0.98)
+    assert result.low == 0 if rare else result.high == 1
 
 
 def test_a_group_that_holds_all_neighbours_leaves_the_farthest_kept(random):
@@ -178,11 +178,11 @@ def test_a_group_that_holds_all_neighbours_leaves_the_farthest_kept(random):
 
 def test_manifold_and_nearest_do_not_depend_on_the_size_of_blocks(random, monkeypatch):
     x, y = (random.randint(0, 4, size=(2, 230, 5)) + 100).astype(np.float32)  # full of ties and copies
-    whole, found = manifold(x, y), nearest(x, y)
+    whole, result = manifold(x, y), nearest(x, y)
     for rows in (7, 64):
         monkeypatch.setattr(distances, "BLOCK", rows)
         assert manifold(x, y) == whole
-        for a, b in zip(nearest(x, y), found, strict=True):
+        for a, b in zip(nearest(x, y), result, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -201,17 +201,17 @@ def test_memory_mapped_features_give_the_same_bits(random, tmp_path):
 
 def test_nearest_is_the_nearest(random):
     x, y = random.normal(size=(50, 6)) + 1000, random.normal(size=(70, 6)) + 1000
-    indices, found = nearest(x, y)
+    indices, result = nearest(x, y)
     np.testing.assert_array_equal(indices, cdist(x, y).argmin(1))
-    np.testing.assert_allclose(found, cdist(x, y).min(1), rtol=1e-12)
+    np.testing.assert_allclose(result, cdist(x, y).min(1), rtol=1e-12)
 
 
 def test_the_nearest_of_a_copy_is_at_zero_and_the_first_of_copies(random):
     y = (1e3 + random.normal(size=(60, 300))).astype(np.float32)
-    indices, found = nearest(y[::-1], np.concatenate([y, y]))
-    assert (found == 0).all() and indices.tolist() == list(range(59, -1, -1))
-    same, found = nearest(y, y)
-    assert (found == 0).all() and same.tolist() == list(range(60))
+    indices, result = nearest(y[::-1], np.concatenate([y, y]))
+    assert (result == 0).all() and indices.tolist() == list(range(59, -1, -1))
+    same, result = nearest(y, y)
+    assert (result == 0).all() and same.tolist() == list(range(60))
 
 
 def test_closeness_is_what_one_real_image_in_a_hundred_reaches(random):
@@ -223,8 +223,8 @@ def test_closeness_is_what_one_real_image_in_a_hundred_reaches(random):
 
 
 def test_memorised_counts_samples_that_are_too_close():
-    found = memorised(np.array([0, 0.5, 0.5001, 2, 3, 4, 5, 6]), 0.5)
-    assert found == share(2, 8) and found.value == 0.25
+    result = memorised(np.array([0, 0.5, 0.5001, 2, 3, 4, 5, 6]), 0.5)
+    assert result == share(2, 8) and result.value == 0.25
 
 
 def test_a_generator_that_copies_is_found_out(random):
@@ -260,15 +260,15 @@ def test_ssim_is_one_of_equal_images_and_falls_with_noise(random, side):
 
 def test_mean_estimate_is_the_mean_within_its_interval(random):
     x = random.normal(size=400)
-    found = mean_estimate(x)
+    result = mean_estimate(x)
     half = 1.96 * x.std() / 20
-    assert found.value == x.mean()
-    assert (found.low, found.high) == pytest.approx((x.mean() - half, x.mean() + half), abs=half / 5)
-    assert mean_estimate(x) == found, "no seed but a fixed one"
+    assert result.value == x.mean()
+    assert (result.low, result.high) == pytest.approx((x.mean() - half, x.mean() + half), abs=half / 5)
+    assert mean_estimate(x) == result, "no seed but a fixed one"
     assert mean_estimate(x[:1]) == Estimate(x[0])
 
 
 def test_a_share_of_everything_is_not_certain():
-    found = share(20, 20)
-    assert found.value == found.high == 1 and 0.8 < found.low < 0.9
+    result = share(20, 20)
+    assert result.value == result.high == 1 and 0.8 < result.low < 0.9
     assert share(50, 100).low == pytest.approx(0.4038, abs=1e-3)

@@ -50,10 +50,10 @@ def filled(metric, real, fake):
 
 def test_frechet_distance(features):
     ours = frechet_distance(*map(statistics, features))
-    theirs = fid_statistics_to_metric(
+    reference = fid_statistics_to_metric(
         *(fid_features_to_statistics(torch.from_numpy(side).double()) for side in features), verbose=False
     )
-    assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours == pytest.approx(reference["frechet_inception_distance"], rel=1e-4)
     metric = FrechetInceptionDistance(feature=GraphGenerator(), input_img_size=(D, 1, 1)).set_dtype(
         torch.float64
     )
@@ -63,13 +63,13 @@ def test_frechet_distance(features):
 
 def test_kid_over_one_subset_of_all_rows(features):
     ours = kid(*features)
-    theirs = kid_features_to_metric(
+    reference = kid_features_to_metric(
         *(torch.from_numpy(side).double() for side in features),
         kid_subsets=1,
         kid_subset_size=N,
         verbose=False,
     )
-    assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert ours == pytest.approx(reference["kernel_inception_distance_mean"], rel=1e-4)
     metric = KernelInceptionDistance(feature=GraphGenerator(), subsets=1, subset_size=N)
     sides = (side.astype(np.float64) for side in features)
     assert ours == pytest.approx(filled(metric, *sides)[0].item(), rel=1e-4)
@@ -77,8 +77,8 @@ def test_kid_over_one_subset_of_all_rows(features):
 
 def test_inception_score_in_one_split(logits):
     ours = inception_score(logits).value
-    theirs = isc_features_to_metric(torch.from_numpy(logits), splits=1, shuffle=False)
-    assert ours == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
+    reference = isc_features_to_metric(torch.from_numpy(logits), splits=1, shuffle=False)
+    assert ours == pytest.approx(reference["inception_score_mean"], rel=1e-4)
     metric = InceptionScore(feature=GraphGenerator(), splits=1)
     metric.update(torch.from_numpy(logits))
     assert ours == pytest.approx(metric.compute()[0].item(), rel=1e-4)
@@ -87,7 +87,7 @@ def test_inception_score_in_one_split(logits):
 def test_precision_and_recall(features):
     """Theirs takes the generated set first; its neighbourhood of 3 leaves out the row itself, as ours."""
     real, fake = features
-    theirs = prc_features_to_metric(
+    reference = prc_features_to_metric(
         torch.from_numpy(fake).double(),
         torch.from_numpy(real).double(),
         prc_neighborhood=3,
@@ -96,6 +96,6 @@ def test_precision_and_recall(features):
         verbose=False,
     )
     ours = manifold(real, fake)
-    assert ours["precision"].value == pytest.approx(theirs["precision"], rel=1e-4)
-    assert ours["recall"].value == pytest.approx(theirs["recall"], rel=1e-4)
-    assert abs(theirs["precision"] - theirs["recall"]) > 0.01, "sides that cannot be confused unseen"
+    assert ours["precision"].value == pytest.approx(reference["precision"], rel=1e-4)
+    assert ours["recall"].value == pytest.approx(reference["recall"], rel=1e-4)
+    assert abs(reference["precision"] - reference["recall"]) > 0.01, "sides that cannot be confused unseen"

@@ -48,6 +48,6 @@ def test_along_an_arc_it_is_the_squared_angle() -> None:
 
 def test_the_highest_and_lowest_values_are_left_out() -> None:
     values = np.random.default_rng(0).permutation(np.arange(1000.0))
-    kept = trimmed(values)
-    assert kept.min() == 9 and kept.max() == 990 and len(kept) == 982
+    remaining = trimmed(values)
+    assert remaining.min() == 9 and remaining.max() == 990 and len(remaining) == 982
     assert len(trimmed(np.array([1.0, 2.0]))) == 2

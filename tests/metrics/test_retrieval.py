@@ -15,8 +15,8 @@ def real():
 
 def test_the_images_themselves_are_perfect(real):
     names = np.arange(M)
-    found = ranks(real[:50], names[:50], real, names)
-    assert not found.any() and retrieval(found).value == 1 and retrieval(found).low < 1
+    result = ranks(real[:50], names[:50], real, names)
+    assert not result.any() and retrieval(result).value == 1 and retrieval(result).low < 1
 
 
 def test_images_that_have_nothing_to_do_with_captions_score_chance(real):
@@ -28,8 +28,8 @@ def test_images_that_have_nothing_to_do_with_captions_score_chance(real):
         == pytest.approx(chance(names, names))
     )
     others = np.random.RandomState(1).standard_normal((M, D))
-    found = retrieval(ranks(others, names, real, names))
-    assert found.low < chance(names, names) < found.high
+    result = retrieval(ranks(others, names, real, names))
+    assert result.low < chance(names, names) < result.high
 
 
 def test_a_rank_counts_the_nearer_images_of_other_captions():

@@ -201,17 +201,17 @@ def test_r1_through_augmentations_reaches_the_discriminator() -> None:
 
 def test_r1_does_not_see_what_is_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = linear(r1=2.0, augment=("cutout",))
-    seen: list[Tensor] = []
+    calls: list[Tensor] = []
 
     def without_the_middle(x: Tensor, kinds: object, p: object) -> Tensor:
         mask = torch.ones_like(x)
         mask[:, :, 2:6, 2:6] = 0
-        seen.append(mask[0].flatten())
+        calls.append(mask[0].flatten())
         return x * mask
 
     monkeypatch.setattr(adversarial, "augmented", without_the_middle)
     terms, _ = model.discriminator_loss(images())
-    expected = float((model.w * seen[0]).square().sum())
+    expected = float((model.w * calls[0]).square().sum())
     assert terms["r1"].tolist() == pytest.approx([expected] * 4, rel=1e-4)
 
 
@@ -281,13 +281,13 @@ def test_two_unrolled_steps_of_the_cross_entropy_by_hand() -> None:
     a = 0.2
     model, batch = linear(unrolled_steps=2, unrolled_lr=a, label_smoothing=0.1), images()
     fake = torch.randn(4, *CARD.shape)
-    found = model.unrolled(model.discriminator, batch.image, fake, batch)(fake, None).detach()
+    result = model.unrolled(model.discriminator, batch.image, fake, batch)(fake, None).detach()
     x, g, w, b = flat(batch.image), flat(fake), model.w, model.b
     for _ in range(2):  # the derivative of a cross entropy by its logit is sigmoid - target
         on_x, on_g = (x @ w + b).sigmoid() - 0.9, (g @ w + b).sigmoid()
         w = w - a * ((on_x[:, None] * x).mean(0) + (on_g[:, None] * g).mean(0))
         b = b - a * (on_x.mean() + on_g.mean())
-    torch.testing.assert_close(found, g @ w + b)
+    torch.testing.assert_close(result, g @ w + b)
 
 
 def test_unrolling_minds_d_s_answer_to_g(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,8 +325,8 @@ def test_instance_noise_falls_in_a_straight_line() -> None:
     for step, level in levels.items():
         model.begin(step)
         assert model.sigma == pytest.approx(level)
-        shown = model.augmented_input(torch.zeros(200, *CARD.shape), images(200))
-        assert float(shown.std()) == pytest.approx(level, abs=0.01)
+        output = model.augmented_input(torch.zeros(200, *CARD.shape), images(200))
+        assert float(output.std()) == pytest.approx(level, abs=0.01)
     assert model.augmented_input(x := torch.ones(2, *CARD.shape), images(2)) is x
 
 
@@ -363,11 +363,11 @@ def test_all_that_d_sees_is_augmented_and_in_both_phases(
 def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after: list[float]) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.3, ada_target=0.6, ada_steps=20)
     nn.init.constant_(cast(Discriminator, adversary(made).discriminator).score.bias, bias)
-    found = []
+    result = []
     for _ in range(3):
         made.step(data)
-        found.append(float(made.family.state_dict()["augment_p"]))
-    assert found == pytest.approx(after)
+        result.append(float(made.family.state_dict()["augment_p"]))
+    assert result == pytest.approx(after)
 
 
 @pytest.mark.parametrize(("loss", "undecided"), [
@@ -418,15 +418,15 @@ def test_p_stays_where_it_is_without_a_target() -> None:
 def updates(made: Trainer, data: Batches, steps: int) -> list[tuple[str, int]]:
     """The updates of some steps: the phase, and which images (numbered as they came) it was shown."""
     order: list[tuple[str, int]] = []
-    seen: list[float] = []
+    calls: list[float] = []
 
     def watched(phase: family.Phase) -> Callable[[Batch], Any]:
         def loss(batch: Batch) -> Any:
             assert batch.image is not None
             image = float(batch.image.double().sum())
-            if image not in seen:
-                seen.append(image)
-            order.append((phase.name[0], seen.index(image)))
+            if image not in calls:
+                calls.append(image)
+            order.append((phase.name[0], calls.index(image)))
             return phase.loss(batch)
 
         return loss

@@ -42,16 +42,16 @@ def test_a_linear_one_spans_the_principal_components() -> None:
 @pytest.mark.parametrize("change", [{"noise": 0.3}, {"masked": 0.5}])
 def test_the_encoder_sees_noise_and_the_target_is_clean(change: dict[str, float]) -> None:
     family, batch = build(DataSpec(1, 6), **change), Batch(8, torch.rand(8, 1, 6, 6))
-    seen: list[Tensor] = []
-    family.generator.encoder.register_forward_hook(lambda m, given, out: seen.append(given[0]))
+    calls: list[Tensor] = []
+    family.generator.encoder.register_forward_hook(lambda m, inputs, out: calls.append(inputs[0]))
     assert batch.image is not None
     terms, _ = family.loss(batch)
-    assert not torch.equal(seen[0], batch.image)
-    expected = (batch.image - family.generator(seen[0])).square().mean()
+    assert not torch.equal(calls[0], batch.image)
+    expected = (batch.image - family.generator(calls[0])).square().mean()
     torch.testing.assert_close(terms["mse"], expected)
     family.eval()
     family.loss(batch)
-    assert torch.equal(seen[-1], batch.image)
+    assert torch.equal(calls[-1], batch.image)
 
 
 def test_noise_and_blackened_pixels_are_as_many_as_asked_for() -> None:
@@ -83,6 +83,6 @@ def test_a_sample_is_the_picture_of_its_code(card: DataSpec, network: str) -> No
 
 def test_the_observed_error_is_of_pixels_from_0_to_1() -> None:
     family, x = build(DataSpec(1, 6)), torch.rand(4, 1, 6, 6)
-    _, told = family.loss(Batch(4, x))
-    torch.testing.assert_close(told["mae"], (x - family.generator(x)).abs().mean() / 2)
-    assert not told["mae"].requires_grad
+    _, message = family.loss(Batch(4, x))
+    torch.testing.assert_close(message["mae"], (x - family.generator(x)).abs().mean() / 2)
+    assert not message["mae"].requires_grad

@@ -41,9 +41,9 @@ def test_concatenated_labels_are_planes_of_ones() -> None:
             return x
 
     x, label = torch.full((2, 3, 4, 4), 0.5), torch.tensor([2, 0])
-    seen = Planes(cast(Discriminator, TrainingDisplay()), 3)(x, label)
-    assert torch.equal(seen[:, :3], x)
-    assert torch.equal(seen[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
+    calls = Planes(cast(Discriminator, TrainingDisplay()), 3)(x, label)
+    assert torch.equal(calls[:, :3], x)
+    assert torch.equal(calls[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
 
 
 @pytest.mark.parametrize("condition", ["concatenation", "projection"])
@@ -61,12 +61,12 @@ def test_samples_are_judged_under_the_labels_they_were_made_for(
     condition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = conditional(condition=condition), images(4, labelled=True)
-    seen: list[Tensor | None] = []
+    calls: list[Tensor | None] = []
     for network in (model.generator, model.discriminator):
-        network.register_forward_pre_hook(lambda m, given: seen.append(given[1]))
+        network.register_forward_pre_hook(lambda m, inputs: calls.append(inputs[1]))
     model.discriminator_loss(batch)
     model.generator_loss(batch)
-    assert len(seen) == 5 and all(label is batch.label for label in seen)
+    assert len(calls) == 5 and all(label is batch.label for label in calls)
 
 
 def test_without_labels_there_is_no_conditional_gan() -> None:

@@ -30,16 +30,16 @@ def test_d_s_batch_norm_sees_images_and_samples_apart() -> None:
     model, batch = dcgan(), images(6, card=DEEP)
     layers = cast(Features, cast(Discriminator, model.discriminator).features).layers
     (norm,) = batch_norms(model.discriminator)
-    seen: list[Tensor] = []
-    norm.register_forward_pre_hook(lambda m, given: seen.append(given[0].detach()))
+    calls: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda m, inputs: calls.append(inputs[0].detach()))
     torch.manual_seed(1)
     model.discriminator_loss(batch)
     torch.manual_seed(1)
     before = nn.Sequential(*[layer for layer in layers if layer is not norm][:3])  # up to BatchNorm
     expected = [before(x).detach() for x in (batch.image, model.fake(batch))]
-    assert len(seen) == 2
-    for found, known in zip(seen, expected, strict=True):
-        torch.testing.assert_close(found, known)
+    assert len(calls) == 2
+    for result, reference in zip(calls, expected, strict=True):
+        torch.testing.assert_close(result, reference)
     means = [h.mean((0, 2, 3)) for h in expected]
     assert norm.running_mean is not None
     torch.testing.assert_close(norm.running_mean, 0.1 * (0.9 * means[0] + means[1]))

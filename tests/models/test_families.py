@@ -72,13 +72,13 @@ def batch(card: DataSpec, n: int = 4) -> Batch:
     return Batch(n, image, label, *source)
 
 
-def sample(family: Family, given: Batch, seeds: range) -> Tensor:
+def sample(family: Family, inputs: Batch, seeds: range) -> Tensor:
     with torch.inference_mode():
-        return family.eval().generator.sample(given, Noise(seeds))
+        return family.eval().generator.sample(inputs, Noise(seeds))
 
 
-def terms_of(family: Family, index: int, given: Batch) -> Terms:
-    result = family.phases[index].loss(given)
+def terms_of(family: Family, index: int, inputs: Batch) -> Terms:
+    result = family.phases[index].loss(inputs)
     return result[0] if isinstance(result, tuple) else result
 
 
@@ -100,11 +100,11 @@ def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None
 def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
     card = fitting(name, DataSpec(1, 12, 3))
     family = build(name, card)
-    given = batch(card, 6)
-    whole = sample(family, given, range(6))
-    parts = [sample(family, given[i : i + 2], range(i, i + 2)) for i in (0, 2, 4)]
+    inputs = batch(card, 6)
+    whole = sample(family, inputs, range(6))
+    parts = [sample(family, inputs[i : i + 2], range(i, i + 2)) for i in (0, 2, 4)]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
-    again = sample(family, given, range(10, 16))
+    again = sample(family, inputs, range(10, 16))
     assert torch.equal(again, whole) == (family.task in DETERMINISTIC or name in ("rrdb", "esrgan"))
 
 
@@ -149,8 +149,8 @@ def test_weights_survive_a_round_trip(name: str) -> None:
     for p in other.generator.parameters():
         p.data.zero_()
     other.generator.load_state_dict(family.generator.state_dict())
-    given = batch(fitting(name, CARDS[0]), 2)
-    assert torch.equal(sample(family, given, range(2)), sample(other, given, range(2)))
+    inputs = batch(fitting(name, CARDS[0]), 2)
+    assert torch.equal(sample(family, inputs, range(2)), sample(other, inputs, range(2)))
 
 
 @pytest.mark.parametrize(("name", "key", "value"), [
@@ -186,10 +186,10 @@ def test_the_autoencoder_reconstructs() -> None:
 def test_dcgan_judges_images_and_samples_apart() -> None:
     """BatchNorm of D must not see a mixture of the two."""
     family = build("dcgan", DataSpec(1, 12))
-    seen: list[int] = []
-    family.get_submodule("discriminator").register_forward_hook(lambda m, i, o: seen.append(len(i[0])))
+    calls: list[int] = []
+    family.get_submodule("discriminator").register_forward_hook(lambda m, i, o: calls.append(len(i[0])))
     terms_of(family, 0, batch(DataSpec(1, 12)))
-    assert seen == [4, 4]
+    assert calls == [4, 4]
 
 
 def test_beta_weighs_the_divergence_alone() -> None:

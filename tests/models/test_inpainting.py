@@ -35,9 +35,9 @@ def images(n: int = 4, card: DataSpec = CARD) -> Tensor:
     return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
+def sample(family: Diffusion, inputs: Batch, seeds: range = range(4)) -> Tensor:
     with torch.inference_mode():
-        return family.eval().generator.sample(given, Noise(seeds))
+        return family.eval().generator.sample(inputs, Noise(seeds))
 
 
 @pytest.mark.parametrize("name", ["upscale", "inpaint"])
@@ -59,21 +59,21 @@ def test_what_is_to_be_found_is_never_seen(name: str) -> None:
 def test_outside_the_hole_nothing_changes_and_inside_it_does() -> None:
     family, mask = build("inpaint"), holes(Noise(range(4)), 16, 0.3, 0.7)
     inside = mask.expand(4, 3, 16, 16) > 0
-    found = sample(family, Batch(4, images(), mask=mask))
-    assert torch.equal(found[~inside], images()[~inside])
-    assert not torch.isclose(found[inside], images()[inside]).any()
+    result = sample(family, Batch(4, images(), mask=mask))
+    assert torch.equal(result[~inside], images()[~inside])
+    assert not torch.isclose(result[inside], images()[inside]).any()
 
 
 @pytest.mark.parametrize("pixels", ["hole", "all"])
 def test_the_loss_covers_the_hole_or_the_whole_image(pixels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     family = build("inpaint", loss_pixels=pixels)
     network, noise = family.generator.network, [torch.zeros(())]
-    seen: list[Tensor] = []
+    calls: list[Tensor] = []
 
     def disturbed(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         assert condition.image is not None
         mask = condition.image[:, -1:]
-        seen.append(mask)
+        calls.append(mask)
         return torch.zeros_like(x) + noise[0] * (mask if inside else 1 - mask)
 
     monkeypatch.setattr(network, "forward", disturbed)
@@ -88,7 +88,7 @@ def test_the_loss_covers_the_hole_or_the_whole_image(pixels: str, monkeypatch: p
     inside, noise[0] = True, torch.tensor(0.0)
     before, noise[0] = loss(), torch.tensor(3.0)
     assert not torch.isclose(loss(), before).any()
-    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(calls[0], calls[1])
 
 
 def test_a_loss_over_the_hole_is_a_mean_over_its_pixels() -> None:

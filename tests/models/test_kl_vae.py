@@ -47,8 +47,8 @@ def test_the_divergence_is_that_of_two_gaussians(weight: float) -> None:
     mean, log_variance = family.generator.encode(x)
     q = Independent(Normal(mean, (log_variance / 2).exp()), 3)
     prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 3)
-    found = family.loss(Batch(4, x))[0]["kl"]
-    torch.testing.assert_close(found, weight * kl_divergence(q, prior) / 64)
+    result = family.loss(Batch(4, x))[0]["kl"]
+    torch.testing.assert_close(result, weight * kl_divergence(q, prior) / 64)
 
 
 @pytest.mark.parametrize("likelihood", ["l1", "gaussian"])
@@ -100,10 +100,10 @@ def test_the_nearest_code_with_the_gradient_of_what_it_replaces() -> None:
     book = codebook()
     book.code.copy_(torch.tensor([[0.0, 0.0], [1.0, 1.0], [-2.0, 0.0]]))
     z = torch.tensor([[0.9, 0.8], [-1.5, 0.1]]).view(2, 2, 1, 1).requires_grad_()
-    found = book(z)
-    torch.testing.assert_close(found.flatten(1), torch.tensor([[1.0, 1.0], [-2.0, 0.0]]))
+    result = book(z)
+    torch.testing.assert_close(result.flatten(1), torch.tensor([[1.0, 1.0], [-2.0, 0.0]]))
     weight = torch.randn(2, 2, 1, 1)
-    (weight * found).sum().backward()
+    (weight * result).sum().backward()
     torch.testing.assert_close(z.grad, weight)
 
 
@@ -126,12 +126,12 @@ def test_codes_are_moving_averages_over_all_shards() -> None:
     count, total = torch.zeros(3), torch.zeros(3, 2)
     for _ in range(5):
         shards = [torch.randn(50, 2) for _ in range(2)]
-        seen = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
+        calls = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
         points = torch.cat(shards)
         one_hot = torch.nn.functional.one_hot(book.nearest(lay(points)).flatten(), 3).float()
         count = decay * count + (1 - decay) * one_hot.sum(0)
         total = decay * total + (1 - decay) * one_hot.T @ points
-        book.move(seen, decay)
+        book.move(calls, decay)
         torch.testing.assert_close(book.code, total / count[:, None])
 
 
@@ -140,8 +140,8 @@ def test_codes_that_nothing_is_near_to_begin_anew_at_latents() -> None:
     book.code.copy_(100 + torch.arange(16.0).view(8, 2))
     book.code[0] = 0
     shards = torch.randn(2, 20, 2)
-    seen = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
-    book.move(seen, 0.5)
+    calls = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
+    book.move(calls, 0.5)
     torch.testing.assert_close(book.code[0], shards.flatten(0, 1).mean(0))
     for k in range(1, 8):
         assert any(torch.allclose(book.code[k], z) for z in shards[k % 2]), "of one shard, then the other"

@@ -41,18 +41,18 @@ def batch(n: int = 6) -> Batch:
     return Batch(n, image, torch.arange(n) % 3)
 
 
-def loss(family: LatentDiffusion, given: Batch) -> Tensor:
+def loss(family: LatentDiffusion, inputs: Batch) -> Tensor:
     torch.manual_seed(2)
-    return next(iter(family.loss(given)[0].values()))
+    return next(iter(family.loss(inputs)[0].values()))
 
 
 def test_kept_encodings_teach_what_the_images_do() -> None:
-    family, given = build(), batch()
-    encoded = torch.stack(autoencoder().generator.encode(given.image), 1)
-    kept = dataclasses.replace(given, latent=encoded)
-    torch.testing.assert_close(loss(family, kept), loss(family, given))
-    other = dataclasses.replace(given, latent=encoded + 1)
-    assert not torch.allclose(loss(family, other), loss(family, given)), "the kept ones are what is used"
+    family, inputs = build(), batch()
+    encoded = torch.stack(autoencoder().generator.encode(inputs.image), 1)
+    remaining = dataclasses.replace(inputs, latent=encoded)
+    torch.testing.assert_close(loss(family, remaining), loss(family, inputs))
+    other = dataclasses.replace(inputs, latent=encoded + 1)
+    assert not torch.allclose(loss(family, other), loss(family, inputs)), "the kept ones are what is used"
 
 
 def test_latents_are_drawn_anew_and_scaled() -> None:
@@ -110,31 +110,31 @@ def test_captions_guide_latents_as_they_do_pixels() -> None:
 
 
 def test_a_trajectory_ends_with_the_sample() -> None:
-    family, given = build(), batch(3)
+    family, inputs = build(), batch(3)
     generator = family.generator.eval()
     with torch.inference_mode():
-        way = generator.trajectory(Batch(3, label=given.label), Noise(range(3)), 3)
-        sample = generator.sample(Batch(3, label=given.label), Noise(range(3)))
+        way = generator.trajectory(Batch(3, label=inputs.label), Noise(range(3)), 3)
+        sample = generator.sample(Batch(3, label=inputs.label), Noise(range(3)))
     assert way.shape == (3, 3, *CARD.shape)
     torch.testing.assert_close(way[-1], sample)
 
 
 def test_the_forward_process_begins_with_the_reconstruction() -> None:
-    generator, given = build().generator.eval(), batch(3)
+    generator, inputs = build().generator.eval(), batch(3)
     with torch.inference_mode():
-        frames = generator.noised(given.image, Noise(range(3)), 4)
-        reconstruction = generator.autoencoder.sample(given, Noise(range(3)))
+        frames = generator.noised(inputs.image, Noise(range(3)), 4)
+        reconstruction = generator.autoencoder.sample(inputs, Noise(range(3)))
     assert frames.shape == (4, 3, *CARD.shape)
     torch.testing.assert_close(frames[0], reconstruction)
 
 
 def test_a_little_noise_stays_near_the_image() -> None:
     """With a network that knows x_0, an image to start from comes back as the autoencoder has it."""
-    generator, given = build(strength=0.5, sampler="euler", guidance_scale=1).generator.eval(), batch(3)
-    known = generator.encoded(given.image)
+    generator, inputs = build(strength=0.5, sampler="euler", guidance_scale=1).generator.eval(), batch(3)
+    expected = generator.encoded(inputs.image)
     with torch.inference_mode():
-        found = generator.integrate(lambda x, level: known, generator.start(given), Noise(range(3)))
-    torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
+        result = generator.integrate(lambda x, level: expected, generator.start(inputs), Noise(range(3)))
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_codes_of_a_book_serve_alike() -> None:
@@ -143,14 +143,14 @@ def test_codes_of_a_book_serve_alike() -> None:
     below = KLVAE(config, CARD).generator.eval()
     below.settle(torch.tensor(0.5), torch.tensor(4.25))
     family = LatentDiffusion(LatentDiffusionConfig(width=16, sampler_steps=3), CARD, {"autoencoder": below})
-    given, seen = batch(), []
-    assert given.image is not None and below.codebook is not None
-    assert family.encoded(given).isfinite().all()
+    arguments, calls = batch(), []
+    assert arguments.image is not None and below.codebook is not None
+    assert family.encoded(arguments).isfinite().all()
     below = family.generator.autoencoder
-    below.decoder.register_forward_hook(lambda module, inputs, out: seen.append(inputs[0]))
+    below.decoder.register_forward_hook(lambda module, inputs, out: calls.append(inputs[0]))
     with torch.inference_mode():
-        family.eval().generator.sample(given, Noise(range(6)))
-    z = seen[-1].permute(0, 2, 3, 1).flatten(0, 2)
+        family.eval().generator.sample(arguments, Noise(range(6)))
+    z = calls[-1].permute(0, 2, 3, 1).flatten(0, 2)
     assert float(torch.cdist(z, below.codebook.code).min(1).values.max()) < 1e-3
 
 

@@ -302,8 +302,8 @@ def test_a_course_of_treatment_trains(name: str, disease: str) -> None:
 
 def test_each_remedy_in_figures() -> None:
     def change(disease: str, remedy: str, name: str = "gan", **settings: Any) -> dict[str, Any]:
-        (found,) = (r for r in family(name, **settings).remedies(disease) if r.name == remedy)
-        return dict(found.change)
+        (result,) = (r for r in family(name, **settings).remedies(disease) if r.name == remedy)
+        return dict(result.change)
 
     fewer, more = "fewer discriminator steps", "more discriminator steps"
     assert change("vanishing_gradients", fewer) == {"n_generator": 2}

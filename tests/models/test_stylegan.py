@@ -149,8 +149,8 @@ def test_a_style_is_noise_bias_activation_and_adain() -> None:
 def test_a_layer_enlarges_by_doubling_pixels_and_a_binomial_filter() -> None:
     """The paper's order: double, convolve, filter with [1, 2, 1]; it is the same but for the border."""
     block = SynthesisBlock(StyleGANConfig(**SMALL), 8, low=False)
-    seen: list[Tensor] = []
-    block.first.register_forward_pre_hook(lambda _m, given: seen.append(given[0]))
+    calls: list[Tensor] = []
+    block.first.register_forward_pre_hook(lambda _m, inputs: calls.append(inputs[0]))
     x = torch.randn(2, 8, 4, 4)
     block(x, [torch.randn(2, 6)] * 2, [None, None])
     assert block.up is not None
@@ -159,7 +159,7 @@ def test_a_layer_enlarges_by_doubling_pixels_and_a_binomial_filter() -> None:
     f = torch.tensor([1.0, 2.0, 1.0]) / 4
     binomial = (f[:, None] * f).expand(4, 1, 3, 3)
     slow = conv2d(doubled, binomial, padding=1, groups=4)
-    torch.testing.assert_close(seen[0][..., 2:-2, 2:-2], slow[..., 2:-2, 2:-2])
+    torch.testing.assert_close(calls[0][..., 2:-2, 2:-2], slow[..., 2:-2, 2:-2])
 
 
 def test_samples_are_truncated_towards_the_mean_of_w() -> None:

@@ -79,10 +79,10 @@ def test_shapes_at_1024_pixels() -> None:
     with torch.device("meta"):
         config, card = StyleGAN2Config(channel_base=32768), DataSpec(3, 1024)
         synthesis, discriminator = Synthesis(config, card), Discriminator(config, card)
-        shown = shapes(synthesis, StyledConv, lambda: synthesis(torch.randn(2, 18, 512)))
-        assert synthesis.num_styles == 18 and len(shown) == 17
-        assert shown[:4] == [(2, 512, 4, 4), (2, 512, 8, 8), (2, 512, 8, 8), (2, 512, 16, 16)]
-        assert shown[-3:] == [(2, 64, 512, 512), (2, 32, 1024, 1024), (2, 32, 1024, 1024)]
+        output = shapes(synthesis, StyledConv, lambda: synthesis(torch.randn(2, 18, 512)))
+        assert synthesis.num_styles == 18 and len(output) == 17
+        assert output[:4] == [(2, 512, 4, 4), (2, 512, 8, 8), (2, 512, 8, 8), (2, 512, 16, 16)]
+        assert output[-3:] == [(2, 64, 512, 512), (2, 32, 1024, 1024), (2, 32, 1024, 1024)]
         colours = shapes(synthesis, ToRGB, lambda: synthesis(torch.randn(2, 18, 512)))
         assert colours == [(2, 3, size, size) for size in synthesis.sizes]
         blocks = shapes(
@@ -93,16 +93,16 @@ def test_shapes_at_1024_pixels() -> None:
 
 def shapes(network: nn.Module, kind: type[nn.Module], call: Any) -> list[tuple[int, ...]]:
     """The shapes of the results of all layers of a kind, in their order."""
-    found: list[tuple[int, ...]] = []
+    result: list[tuple[int, ...]] = []
     hooks = [
-        m.register_forward_hook(lambda _m, _x, y: found.append(tuple(y.shape)))
+        m.register_forward_hook(lambda _m, _x, y: result.append(tuple(y.shape)))
         for m in network.modules()
         if isinstance(m, kind)
     ]
     call()
     for hook in hooks:
         hook.remove()
-    return found
+    return result
 
 
 @pytest.mark.parametrize("resolution", [4, 28, 48, 100])
@@ -120,14 +120,14 @@ def test_each_layer_has_its_own_style() -> None:
     """A style changes the image, and a last style the colours of the largest size alone."""
     synthesis = small().generator.synthesis
     ws, noises = torch.randn(1, 4, 6), [torch.randn(1, 1, s, s) for s in synthesis.noise_sizes]
-    seen: list[list[bool]] = []
+    calls: list[list[bool]] = []
     for layer in range(4):
         other = ws.clone()
         other[:, layer] = torch.randn(1, 6)
         before, after = (features(synthesis, w, noises) for w in (ws, other))
-        seen.append([not torch.allclose(a, b) for a, b in zip(before, after, strict=True)])
+        calls.append([not torch.allclose(a, b) for a, b in zip(before, after, strict=True)])
     # Columns: convolutions at 4, 8, 8 pixels, and colours at 4 and 8.
-    assert seen == [
+    assert calls == [
         [True, True, True, True, True],
         [False, True, True, True, True],
         [False, False, True, False, True],
@@ -324,12 +324,12 @@ def test_lower_resolutions_stay_in_float32() -> None:
 def test_images_stay_channels_last() -> None:
     """Which the convolutions need: the memory format of the last features of each network."""
     model = small(DataSpec(1, 16)).to(memory_format=torch.channels_last)
-    seen: list[bool] = []
+    calls: list[bool] = []
     for module in (*model.generator.synthesis.blocks, *model.discriminator.blocks):
         module.register_forward_hook(
-            lambda _m, _x, y: seen.append(
+            lambda _m, _x, y: calls.append(
                 (y[0] if isinstance(y, tuple) else y).is_contiguous(memory_format=torch.channels_last)
             )
         )
     model.discriminator(model.generator(torch.randn(2, 8)))
-    assert seen == [True] * 5
+    assert calls == [True] * 5

@@ -73,9 +73,9 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood() -> None:
     family, exact = linear()
     weights = family.generator.log_weights(images(), Noise(range(6)), 7)
     torch.testing.assert_close(weights.double(), exact[:, None].expand(-1, 7), rtol=1e-4, atol=1e-3)
-    terms, told = family.loss(images())
+    terms, message = family.loss(images())
     torch.testing.assert_close(
-        -(terms["reconstruction"] + terms["kl"]).mean().double(), told["elbo"].double()
+        -(terms["reconstruction"] + terms["kl"]).mean().double(), message["elbo"].double()
     )
 
 
@@ -144,22 +144,22 @@ def test_a_learned_sigma_learns_the_spread() -> None:
 
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_best_sigma_is_the_mean_of_the_first_batches(draws: int) -> None:
-    family, found = build(likelihood="gaussian", draws=draws), []
+    family, result = build(likelihood="gaussian", draws=draws), []
     for step in range(5):
         family.begin(step)
         batch = images(4 + step)
-        _, told = family.loss(batch)
-        family.after_update(told)
-        found.append(told["variance"])
-    torch.testing.assert_close(family.generator.variance, torch.stack(found).mean())
+        _, message = family.loss(batch)
+        family.after_update(message)
+        result.append(message["variance"])
+    torch.testing.assert_close(family.generator.variance, torch.stack(result).mean())
 
 
 def test_the_best_sigma_is_kept_for_later() -> None:
     family = build(likelihood="gaussian")
-    _, told = family.loss(images())
+    _, message = family.loss(images())
     for _ in range(2000):
-        family.after_update(told)
-    torch.testing.assert_close(family.generator.variance, told["variance"])
+        family.after_update(message)
+    torch.testing.assert_close(family.generator.variance, message["variance"])
     assert family.eval().generator.log_weights(images(), Noise(range(6)), 2).isfinite().all()
 
 
@@ -193,12 +193,12 @@ def test_validation_knows_no_warm_up() -> None:
 
 
 def test_memory_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator, found = build(likelihood="gaussian_fixed").eval().generator, []
+    generator, result = build(likelihood="gaussian_fixed").eval().generator, []
     for numbers in (1, 6 * 16 * 4, 10**9):
         monkeypatch.setattr(vae, "DECODED_PIXELS", numbers)
-        found.append(generator.log_weights(images(), Noise(range(6)), 10))
-    torch.testing.assert_close(found[0], found[2])
-    torch.testing.assert_close(found[1], found[2])
+        result.append(generator.log_weights(images(), Noise(range(6)), 10))
+    torch.testing.assert_close(result[0], result[2])
+    torch.testing.assert_close(result[1], result[2])
 
 
 def test_more_draws_make_the_bound_tighter() -> None:
@@ -214,10 +214,10 @@ def test_with_the_exact_posterior_the_bound_of_training_is_the_likelihood() -> N
     """Burda et al. 2016, Eq. 8: all weights are then p(x), however many are drawn."""
     family, model = build(likelihood="gaussian_fixed", sigma=SIGMA, bounded=False, draws=5), PPCA()
     model.write_into(family)
-    given = images()
-    assert given.image is not None
-    exact = model.log_p((given.image + 1) / 2)
-    torch.testing.assert_close(-family.loss(given)[0]["bound"].double(), exact, rtol=1e-4, atol=1e-3)
+    inputs = images()
+    assert inputs.image is not None
+    exact = model.log_p((inputs.image + 1) / 2)
+    torch.testing.assert_close(-family.loss(inputs)[0]["bound"].double(), exact, rtol=1e-4, atol=1e-3)
 
 
 def test_weights_are_of_an_images_own_class() -> None:
@@ -236,9 +236,9 @@ def test_samples_of_a_class_follow_its_label(network: str) -> None:
     card = DataSpec(1, 8, 3)
     family = build(card, network=network, conditional=True)
     assert VAE.conditions(family.config, card) == {"label"}
-    given = images(3, card)
+    inputs = images(3, card)
     z = torch.zeros(3, 3)
-    pictures = family.eval().generator.picture(z, given)
+    pictures = family.eval().generator.picture(z, inputs)
     assert not torch.equal(pictures[0], pictures[1])
     same = family.generator.picture(z, Batch(3, label=torch.zeros(3, dtype=torch.long)))
     torch.testing.assert_close(same[0], same[1])
@@ -256,8 +256,8 @@ def test_what_is_binarised_is_binary() -> None:
     )
     assert set(many.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(many.mean(0), x, rtol=0, atol=0.1)
-    seen = torch.stack([stochastic.training_target(batch) for _ in range(500)])
-    torch.testing.assert_close(seen.mean(0), x, rtol=0, atol=0.1)
+    calls = torch.stack([stochastic.training_target(batch) for _ in range(500)])
+    torch.testing.assert_close(calls.mean(0), x, rtol=0, atol=0.1)
 
 
 def test_grey_levels_have_no_bernoulli_likelihood() -> None:
@@ -289,6 +289,6 @@ def test_active_units_and_divergences_are_told() -> None:
         encoder.weight.zero_()
         encoder.bias.zero_()
         encoder.weight[0] = 1.0
-    _, told = family.loss(images(64))
-    assert told["active_units"] == 1
-    assert told["kl_z0"] > 0.1 and told["kl_z1"] == told["kl_z2"] == 0
+    _, message = family.loss(images(64))
+    assert message["active_units"] == 1
+    assert message["kl_z0"] > 0.1 and message["kl_z1"] == message["kl_z2"] == 0

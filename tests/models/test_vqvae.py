@@ -19,19 +19,19 @@ def build() -> VQVAE:
 
 def test_what_is_decoded_is_made_of_codes_alone() -> None:
     family = build().eval()
-    seen: list[torch.Tensor] = []
-    family.generator.decoder.register_forward_hook(lambda m, given, out: seen.append(given[0]))
+    calls: list[torch.Tensor] = []
+    family.generator.decoder.register_forward_hook(lambda m, inputs, out: calls.append(inputs[0]))
     with torch.no_grad():
         family.generator.sample(Batch(4, torch.rand(4, 1, 8, 8)), Noise(range(4)))
     assert family.generator.codebook is not None
-    distances = torch.cdist(seen[0].permute(0, 2, 3, 1).flatten(0, 2), family.generator.codebook.code)
+    distances = torch.cdist(calls[0].permute(0, 2, 3, 1).flatten(0, 2), family.generator.codebook.code)
     assert distances.min(1).values.max() < 1e-3 < distances.max()
 
 
 def test_use_of_the_codes_is_told() -> None:
-    terms, told = build().loss(Batch(4, torch.rand(4, 1, 8, 8)))
+    terms, message = build().loss(Batch(4, torch.rand(4, 1, 8, 8)))
     assert terms.keys() == {"reconstruction", "commitment"}
-    assert 1 <= told["perplexity"] <= 8 and 1 / 8 <= told["codes_used"] <= 1
+    assert 1 <= message["perplexity"] <= 8 and 1 / 8 <= message["codes_used"] <= 1
 
 
 def test_it_cannot_do_without_codes() -> None:

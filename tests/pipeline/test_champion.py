@@ -69,13 +69,13 @@ def test_the_numbers_are_those_of_an_evaluation_and_are_cached(
     model = ModelReference(run_id="r1", family="vae", folder="models/vae", files=before.model.files)
     champion = before.model_copy(update={"judgement": before.judgement.model_copy(update={"model": model})})
     assert isinstance(champion, Champion)
-    found = stage.metrics(context, champion)
-    assert {"frechet_distance", "kid", "precision", "memorization_rate"} <= set(found)
-    assert found["kid"].n == 64 and found["kid"].split == "test"
+    result = stage.metrics(context, champion)
+    assert {"frechet_distance", "kid", "precision", "memorization_rate"} <= set(result)
+    assert result["kid"].n == 64 and result["kid"].split == "test"
     calls: list[Any] = []
     monkeypatch.setattr(evaluate, "evaluate_weights", lambda *a: calls.append(a))
     again = stage.metrics(context, champion)
-    assert again == found and not calls and difference(again["kid"], found["kid"]) is None
+    assert again == result and not calls and difference(again["kid"], result["kid"]) is None
     assert store.list("store/champion"), "a stage of its own"
 
 

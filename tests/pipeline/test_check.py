@@ -15,7 +15,7 @@ from components.config.train import Initial
 from components.data.text import package
 from components.families.catalogue import build
 from components.pipeline import publish, train
-from components.pipeline.check import advice, check
+from components.pipeline.check import check
 from components.pipeline.plan import Plan
 from components.publishing import formats
 from components.registry.models import identified
@@ -106,8 +106,12 @@ def test_settings_that_do_not_suit_the_data_are_advised_against_until_they_are_t
         made = plan(store, {"diffusion": settings, "vae": {}}, **train)
         return Plan.of(made.experiment, "0123.dir", card, store)
 
-    (sentence,) = advice(planned({}), store)
+    (sentence,) = train.advice(planned({}), store)
     assert sentence.startswith("families.diffusion: prediction=velocity contains noise, which 32 channels")
-    assert advice(planned({"prediction": "x_0"}), store) == advice(planned({}, smoke=True), store) == []
+    assert (
+        train.advice(planned({"prediction": "x_0"}), store)
+        == train.advice(planned({}, smoke=True), store)
+        == []
+    )
     cache.run(store, train.spec(planned({}), "diffusion"), lambda attempt, number: {}, run_id="r1")
-    assert advice(planned({}), store) == []
+    assert train.advice(planned({}), store) == []

@@ -43,15 +43,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def metrics(distance: float, version: str = "0123.dir", half: float | None = 0.05) -> Metrics:
     values = {"frechet_distance": distance, "kid": distance / 100, "precision": 0.8, "recall": 0.8}
-    found = {}
+    recorded = {}
     for name, value in (values | {"memorization_rate": 0.01}).items():
         recipe = {"metric": name, "data_set": "x", "data": version, "n": 1000}
         ends = {} if half is None else {"low": value - half, "high": value + half}
         better = "higher" if name in ("precision", "recall") else "lower"
-        found[name] = MetricResult(
+        recorded[name] = MetricResult(
             value=value, better=better, recipe=recipe, comparability=comparability.key(recipe), **ends
         )
-    return found
+    return recorded
 
 
 class Run:
@@ -198,11 +198,11 @@ def test_what_people_decided_is_not_overruled(store: Store) -> None:
 
 
 def test_an_export_has_a_verdict_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for found, words in (
+    for result, words in (
         (Reproduction(error="config.json does not describe a model"), "it cannot be used: config.json"),
         (Reproduction(images=20, difference=9.0), "draws its 20 published samples differently: 9 of 255"),
     ):
-        monkeypatch.setattr(ray_cluster, "call", lambda *_, found=found, **__: found)
+        monkeypatch.setattr(ray_cluster, "call", lambda *_, result=result, **__: result)
         judged = Run(store, f"r{words}", {"gan": 3.0}).gated()["gan"]
         assert judged.quality.word == "BLESSED" and judged.export.word == judged.word == "NOT BLESSED"
         assert words in judged.failed[0]

@@ -68,9 +68,9 @@ def test_a_smoke_run_encodes_few_images_for_all(tmp_path: Path, monkeypatch: pyt
     store, few = Store(str(tmp_path)), latents.SMOKE_IMAGES
     sent = encoded(store, monkeypatch, smoke=True)
     assert [(each.split, each.n) for each in sent] == [("train", few), ("validation", 50)]
-    found = rows(store, "train")
-    np.testing.assert_array_equal(found, np.arange(len(found)) % few)
-    assert len(found) >= COUNTS["train"] and len(rows(store, "validation")) == 50
+    result = rows(store, "train")
+    np.testing.assert_array_equal(result, np.arange(len(result)) % few)
+    assert len(result) >= COUNTS["train"] and len(rows(store, "validation")) == 50
 
 
 def test_no_other_run_takes_the_few_latents_of_a_smoke_run() -> None:

@@ -57,9 +57,9 @@ FAMILIES = ("cgan", "autoencoder", "diffusion")  # from noise and classes, from 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_formats_draw_the_published_samples(written: Any, family: str) -> None:
-    _, to, found = written(family)
-    assert [each.error for each in found.formats] == [None, None]
-    assert all((each.difference or 0) <= formats.TOLERANCE for each in found.published)
+    _, to, result = written(family)
+    assert [each.error for each in result.formats] == [None, None]
+    assert all((each.difference or 0) <= formats.TOLERANCE for each in result.published)
     assert sorted(path.name for path in to.iterdir()) == ["model.onnx", "model.pt2"]
     for file in to.iterdir():
         assert not re.search(rb"/(work|home|root|tmp|usr)/|\.py\b", file.read_bytes()), (
@@ -70,9 +70,9 @@ def test_both_formats_draw_the_published_samples(written: Any, family: str) -> N
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", [ONNX, TORCH])
 def test_a_graph_takes_any_number_of_images(written: Any, family: str, name: str) -> None:
-    _, to, found = written(family)
-    run = formats.OPEN[name](to / next(each.files["model"] for each in found.formats if each.format == name))
-    one, five = (run(inputs_of(found.inputs["model"], n)) for n in (1, 5))
+    _, to, result = written(family)
+    run = formats.OPEN[name](to / next(each.files["model"] for each in result.formats if each.format == name))
+    one, five = (run(inputs_of(result.inputs["model"], n)) for n in (1, 5))
     assert len(one) == 1 and len(five) == 5 and torch.allclose(one[0], five[0], atol=1e-4)
 
 
@@ -80,13 +80,13 @@ def inputs_of(described: Mapping[str, Any], n: int) -> dict[str, torch.Tensor]:
     """Inputs of a graph, of which those of the first image are always the same."""
     generator = torch.Generator().manual_seed(0)
     values = {}
-    for name, given in described.items():
+    for name, inputs in described.items():
         if name in ("time", "alpha", "sigma"):
             values[name] = torch.tensor(0.5)
-        elif given.dtype == "int64":
+        elif inputs.dtype == "int64":
             values[name] = torch.arange(n)
         else:
-            values[name] = torch.randn(5, *given.shape, generator=generator)[:n]
+            values[name] = torch.randn(5, *inputs.shape, generator=generator)[:n]
     return values
 
 
@@ -94,11 +94,11 @@ def inputs_of(described: Mapping[str, Any], n: int) -> dict[str, torch.Tensor]:
 def test_the_example_in_the_card_needs_no_atelier(written: Any, tmp_path: Path, name: str) -> None:
     """Those of all families, in one process, which imports torch or onnxruntime once."""
     for family in FAMILIES:
-        _, to, found = written(family)
+        _, to, result = written(family)
         folder = shutil.copytree(to, tmp_path / family)
-        (folder / "formats.json").write_text(json.dumps(found.to_json()))
+        (folder / "formats.json").write_text(json.dumps(result.to_json()))
         Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(folder / "image.png")
-        blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section(found), re.M)
+        blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section(result), re.M)
         (program,) = [
             block for block in blocks if {ONNX: "onnxruntime", TORCH: "torch.export"}[name] in block
         ]
@@ -124,10 +124,10 @@ def test_a_format_that_draws_other_samples_is_not_published(
 
     original = formats.OPEN[ONNX]
     monkeypatch.setitem(formats.OPEN, ONNX, wrong)
-    found = formats.write(folder, (ONNX, TORCH), tmp_path)
-    assert [each.format for each in found.published] == [TORCH]
+    result = formats.write(folder, (ONNX, TORCH), tmp_path)
+    assert [each.format for each in result.published] == [TORCH]
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
-    assert "no onnx is published: it draws other samples" in section(found)
+    assert "no onnx is published: it draws other samples" in section(result)
     assert "no onnx is published: it draws other samples" in caplog.text
 
 
@@ -148,10 +148,12 @@ def test_a_model_that_torch_cannot_trace_says_so(
         return Branching(), card, config
 
     monkeypatch.setattr(formats, "load_model", untraceable)
-    found = formats.write(folder, (ONNX, TORCH), tmp_path)
-    assert found.published == [] and list(tmp_path.iterdir()) == []
-    assert all("torch.export cannot trace it" in str(each.error) for each in found.formats)
-    assert section(found).count("torch.export cannot trace it") == 2 and "import numpy" not in section(found)
+    result = formats.write(folder, (ONNX, TORCH), tmp_path)
+    assert result.published == [] and list(tmp_path.iterdir()) == []
+    assert all("torch.export cannot trace it" in str(each.error) for each in result.formats)
+    assert section(result).count("torch.export cannot trace it") == 2 and "import numpy" not in section(
+        result
+    )
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,11 +193,11 @@ def test_the_command_refuses_other_formats(capsys: pytest.CaptureFixture[str]) -
 def test_without_the_runtime_onnx_is_not_verified(
     written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _, found = written("cgan")
+    folder, _, result = written("cgan")
     for file in folder.iterdir():
         if file.is_file():
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "formats.json").write_text(json.dumps(found.to_json()))
+    (tmp_path / "formats.json").write_text(json.dumps(result.to_json()))
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     sentences = dict(formats.verified(tmp_path))
     assert all(sentences.values()) and any(

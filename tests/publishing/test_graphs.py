@@ -29,15 +29,15 @@ def test_samples_through_the_graphs_are_those_of_the_generator(name: str) -> Non
     if card.text:
         fixed["text"] = split.text
     expected = generate.draw(generator, card, n=5, seed=1, **fixed)
-    found = graphs.graphs(generator, card, fixed)
+    result = graphs.graphs(generator, card, fixed)
     latents = getattr(generator, "card", card).shape != card.shape
-    assert list(found) == [graphs.MODEL, *([graphs.DECODER] if graphs.steps(generator) and latents else [])]
-    for graph in found.values():
+    assert list(result) == [graphs.MODEL, *([graphs.DECODER] if graphs.steps(generator) and latents else [])]
+    for graph in result.values():
         assert {k: list(v.shape[1:]) for k, v in graph.examples.items()} == {
             k: [size or graph.examples[k].shape[1] for size in v.shape] for k, v in graph.inputs.items()
         }
-    runs = {key: graph.module for key, graph in found.items()}
-    drawn = graphs.through(generator, runs, {key: graph.inputs for key, graph in found.items()})
+    runs = {key: graph.module for key, graph in result.items()}
+    drawn = graphs.through(generator, runs, {key: graph.inputs for key, graph in result.items()})
     np.testing.assert_array_equal(generate.draw(drawn, card, n=5, seed=1, **fixed), expected)
 
 

@@ -109,21 +109,21 @@ def test_a_bucket_has_runs_that_anyone_can_verify_and_sample(
         assert called(capsys, "sample", *address, "-n", "4", "-o", f"{tmp_path}/x.png")[0] == 0
         assert Image.open(tmp_path / "x.png").size == (32, 8)
     place.write_bytes("models/cgan/extra.bin", b"x")
-    code, said = called(capsys, "verify", model)
-    assert code == 1 and "extra.bin was added" in said
-    code, said = called(capsys, "publish", RUN, "--to", url, "--store", store.url)
-    assert code == 0 and "in s3://" in said and not place.exists("models/cgan/extra.bin")
+    code, output = called(capsys, "verify", model)
+    assert code == 1 and "extra.bin was added" in output
+    code, output = called(capsys, "publish", RUN, "--to", url, "--store", store.url)
+    assert code == 0 and "in s3://" in output and not place.exists("models/cgan/extra.bin")
     assert called(capsys, "verify", model)[0] == 0
     place.delete(MANIFEST)
-    code, said = called(capsys, "verify", f"{url}/{RUN}")
-    assert code == 2 and "which a run gets when it is published whole" in said
-    code, said = called(capsys, "publish", RUN, "--to", "s3://no-such-bucket/x", "--store", store.url)
-    assert code == 2 and "there is no such bucket" in said
+    code, output = called(capsys, "verify", f"{url}/{RUN}")
+    assert code == 2 and "which a run gets when it is published whole" in output
+    code, output = called(capsys, "publish", RUN, "--to", "s3://no-such-bucket/x", "--store", store.url)
+    assert code == 2 and "there is no such bucket" in output
     secret = "not-the-secret-of-this-server"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     for command in (("publish", RUN, "--to", url, "--store", store.url), ("verify", model)):
-        code, said = called(capsys, *command)
-        assert code == 2 and "access denied" in said and secret not in said
+        code, output = called(capsys, *command)
+        assert code == 2 and "access denied" in output and secret not in output
 
 
 def test_a_run_without_models_or_one_that_runs_is_not_published(
@@ -134,5 +134,5 @@ def test_a_run_without_models_or_one_that_runs_is_not_published(
     for run in (RunManifest(run_id="1", status="failed"), RunManifest(run_id="2", heartbeat=now)):
         store.write_json(f"runs/{run.run_id}/run.json", run.to_json())
     for run_id, sentence in (("1", "has no exported model"), ("2", "has not ended yet"), ("3", "no run '3'")):
-        code, said = called(capsys, "publish", run_id, "--store", store.url)
-        assert code == 2 and sentence in said and not store.exists("published")
+        code, output = called(capsys, "publish", run_id, "--store", store.url)
+        assert code == 2 and sentence in output and not store.exists("published")

@@ -85,8 +85,8 @@ def test_a_run_on_a_web_server_is_verified_and_sampled(
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         place = Store(f"http://127.0.0.1:{server.server_port}/models/cgan")
-        (found,) = verify(place)
-        assert found.problems == [] and AGAIN in found.holds
+        (result,) = verify(place)
+        assert result.problems == [] and AGAIN in result.holds
         assert (local_model(place.url) / "model.safetensors").stat().st_size
         (run / "models/cgan/samples.json").unlink()
         assert verify(place)[0].problems == ["samples.json is missing"]
@@ -127,8 +127,8 @@ def test_samples_that_the_weights_do_not_draw_are_found(run: Path) -> None:
     for subject in statement["subject"]:
         subject["digest"]["sha256"] = published.sha256((folder / subject["name"]).read_bytes())
     (folder / "provenance.json").write_text(json.dumps(statement))
-    (found,) = verify(Store(folder))
-    assert len(found.problems) == 1 and "other samples than the published ones" in found.problems[0]
+    (result,) = verify(Store(folder))
+    assert len(result.problems) == 1 and "other samples than the published ones" in result.problems[0]
 
 
 def test_another_processor_may_differ_within_the_tolerance() -> None:
@@ -169,8 +169,8 @@ def test_what_is_not_published_is_bad_input(tmp_path: Path, run: Path) -> None:
 
 def test_what_the_hub_adds_to_a_folder_is_no_change(run: Path) -> None:
     (run / "models/cgan/.gitattributes").write_text("*.safetensors filter=lfs")
-    (found,) = verify(Store(run / "models/cgan"))
-    assert found.problems == []
+    (result,) = verify(Store(run / "models/cgan"))
+    assert result.problems == []
 
 
 def test_the_command_says_what_holds_and_fails_on_what_does_not(

@@ -52,7 +52,7 @@ def test_a_run_is_published_by_webdav(
     monkeypatch.setitem(fsspec.config.conf, "webdav", {"base_url": webdav})  # as FSSPEC_WEBDAV_BASE_URL does
     monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
     store, place = published_run(tmp_path, digits, Store("webdav://public"))
-    assert [problem for found in verify(place) for problem in found.problems] == []
+    assert [problem for result in verify(place) for problem in result.problems] == []
     assert (local_model(place.url, "cgan") / "model.safetensors").stat().st_size
     place.delete("models/cgan/README.md")
     place.write_bytes("models/cgan/extra.bin", b"x")

@@ -22,13 +22,13 @@ def test_metrics_that_cannot_be_read_are_left_out() -> None:
 
 def test_an_evaluation_is_shown_as_its_measures() -> None:
     metrics = {"frechet_distance": MetricResult(value=9.2), "kid": MetricResult(value=0.5, note="few images")}
-    shown = repr(
+    output = repr(
         ExternalEvaluation(
             source="others", images=88, data="d", version="v", split="test", preparation="as they are",
             labelled=False, metrics=metrics, skipped_files=[("a.png", "no image")] * 100,
         )
     )  # fmt: skip
-    assert shown == (
+    assert output == (
         "ExternalEvaluation(source='others', images=88, data='d', split='test', "
         "measures=['frechet_distance 9.2', 'kid 0.5 (few images)'], summary='', warnings=[])"
     )

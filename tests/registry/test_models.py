@@ -97,20 +97,20 @@ def test_an_empty_folder_is_no_model(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_model_is_identified_by_its_recorded_weights(store: Store) -> None:
-    found = identified(store, Initial(model="latest/vae"))
-    assert found == Initial(model="1/vae", sha256=sha256(b"weights"))
-    assert read_weights(store, found) == b"weights"
-    assert identified(store, found) == found
+    result = identified(store, Initial(model="latest/vae"))
+    assert result == Initial(model="1/vae", sha256=sha256(b"weights"))
+    assert read_weights(store, result) == b"weights"
+    assert identified(store, result) == result
     with pytest.raises(InputError, match="and the settings ask for abc$"):
         identified(store, Initial(model="1/vae", sha256="abc"))
 
 
 def test_weights_that_changed_since_the_export_are_refused(store: Store) -> None:
-    found = identified(store, Initial(model="1/vae"))
+    result = identified(store, Initial(model="1/vae"))
     find_model(store, "1/vae")[1].write_bytes("model.safetensors", b"other")
-    assert identified(store, Initial(model="1/vae")) == found  # what was recorded
+    assert identified(store, Initial(model="1/vae")) == result  # what was recorded
     with pytest.raises(InputError, match="the weights of 1/vae have changed since they were exported"):
-        read_weights(store, found)
+        read_weights(store, result)
 
 
 def test_a_published_model_is_identified_by_the_list_of_its_publication(tmp_path: Path) -> None:

@@ -45,6 +45,6 @@ def linked(
     probe = with_script(Path(page), library + READER % script)
     html = browser.load(f"file://{probe}#{address}", paper=paper)
     check(html)
-    seen = marks(html)
-    assert seen["end"] == "reached"
-    return seen
+    calls = marks(html)
+    assert calls["end"] == "reached"
+    return calls

@@ -72,7 +72,7 @@ def three(store, runs):
 @pytest.mark.browser
 def test_runs_side_by_side(browser, three, runs):
     page, first, second = three
-    seen = linked(browser, page, f"runs={first},{second},{runs['partial']}", """
+    calls = linked(browser, page, f"runs={first},{second},{runs['partial']}", """
     await wait();
     const cells = (row) => [...row.cells].map((n) => n.textContent).join("|");
     const table = (id) => all(`#${id} tbody tr`).map(cells).join(" / ");
@@ -97,16 +97,18 @@ def test_runs_side_by_side(browser, three, runs):
     note("wide", document.documentElement.scrollWidth > innerWidth);
     """)  # fmt: skip
     assert (
-        seen["chips"] == f"{first},{second},{runs['partial']}"
-        and "3 runs on different data" in seen["summary"]
-        or seen["summary"]
+        calls["chips"] == f"{first},{second},{runs['partial']}"
+        and "3 runs on different data" in calls["summary"]
+        or calls["summary"]
     )
-    assert "families.vae.lr|–|0.002|–" in seen["settings"] and "train.steps" not in seen["settings"]
-    assert "2" in seen["best"].split(",") and "Fréchet distance" in seen["numbers"]
-    assert int(seen["off"]) >= 1 and seen["lines"] == "3" and seen["wide"] == "false"
-    assert seen["rows"] == f"{first},{second},{runs['partial']}" and seen["tiles"] == str(3 * 64)
+    assert "families.vae.lr|–|0.002|–" in calls["settings"] and "train.steps" not in calls["settings"]
+    assert "2" in calls["best"].split(",") and "Fréchet distance" in calls["numbers"]
+    assert int(calls["off"]) >= 1 and calls["lines"] == "3" and calls["wide"] == "false"
+    assert calls["rows"] == f"{first},{second},{runs['partial']}" and calls["tiles"] == str(3 * 64)
     assert (
-        seen["cells"].startswith("3,3,") and "columns=run" in seen["hash"] and f"runs={first}" in seen["hash"]
+        calls["cells"].startswith("3,3,")
+        and "columns=run" in calls["hash"]
+        and f"runs={first}" in calls["hash"]
     )
 
 
@@ -126,16 +128,16 @@ def test_the_page_opens_with_a_family_that_differs(browser, store, runs, changed
     for run_id in (runs["done"], again):
         build_run(store, run_id)
     build_index(store)
-    seen = linked(browser, store.path("compare.html"), f"runs={runs['done']},{again}", """
+    calls = linked(browser, store.path("compare.html"), f"runs={runs['done']},{again}", """
     await wait();
     note("numbers", one("#number-tables select").value); note("course", one("#courses select").value);
     note("samples", all("#axes select").map((n) => n.value).join());
     note("first", one("#number-tables option").value);
     """)  # fmt: skip
     if opens:
-        assert seen["numbers"] == seen["course"] == opens and opens in seen["samples"].split(","), seen
+        assert calls["numbers"] == calls["course"] == opens and opens in calls["samples"].split(","), calls
     else:
-        assert seen["numbers"] == seen["first"], seen
+        assert calls["numbers"] == calls["first"], calls
 
 
 @pytest.mark.browser
@@ -160,14 +162,14 @@ def test_the_index_opens_the_comparison(browser, store, runs):
     for name in ("done", "partial"):
         build_run(store, runs[name])
     fixture.write_many(store, 3)
-    seen = linked(browser, store.path(build_index(store)), "", """
+    calls = linked(browser, store.path(build_index(store)), "", """
     const link = one("#list a.button"), boxes = all(".choose input");
     note("before", link.getAttribute("href")); note("dead", boxes.filter((n) => n.disabled).length);
     boxes.filter((n) => !n.disabled).slice(0, 2).forEach((n) => n.click());
     note("after", link.getAttribute("href")); note("text", link.textContent);
     """)  # fmt: skip
-    assert seen["before"] == "null" and int(seen["dead"]) == 0
-    assert seen["after"].startswith("compare.html#runs=2026") and seen["text"] == "Compare 2 runs"
+    assert calls["before"] == "null" and int(calls["dead"]) == 0
+    assert calls["after"].startswith("compare.html#runs=2026") and calls["text"] == "Compare 2 runs"
 
 
 BLIND = """
@@ -180,7 +182,7 @@ BLIND = """
 @pytest.mark.browser
 def test_blind_votes(browser, store, runs):
     page = store.path(build_run(store, runs["done"]))
-    seen = linked(browser, page, "", BLIND + """
+    calls = linked(browser, page, "", BLIND + """
     note("early", button("Export votes and stars").disabled);
     button("Vote").click(); await wait();
     const names = ["vae", "dcgan", "diffusion"];
@@ -207,17 +209,17 @@ def test_blind_votes(browser, store, runs):
     button("Export votes and stars").click(); note("file", await file.text());
     button("Delete my votes").click(); note("none", localStorage.getItem("atelier-votes"));
     """)  # fmt: skip
-    assert (seen["early"], seen["late"], seen["hidden"], seen["painted"]) == (
+    assert (calls["early"], calls["late"], calls["hidden"], calls["painted"]) == (
         "true",
         "false",
         "false",
         "true",
     )
-    assert seen["focus"] == "tile" and seen["table"] == "0"  # no tally that could sway the votes
-    assert seen["votes"] == "7" and seen["choices"] == "left,right,tie,left,tie,right,left"
-    assert (seen["nine"], seen["tasks"], seen["steps"], seen["sum"]) == ("9", "false", "true", "7")
-    assert seen["name"] == f"review-{runs['done']}.json" and "atelier review" in seen["file"]
-    assert seen["none"] == "[]"
+    assert calls["focus"] == "tile" and calls["table"] == "0"  # no tally that could sway the votes
+    assert calls["votes"] == "7" and calls["choices"] == "left,right,tie,left,tie,right,left"
+    assert (calls["nine"], calls["tasks"], calls["steps"], calls["sum"]) == ("9", "false", "true", "7")
+    assert calls["name"] == f"review-{runs['done']}.json" and "atelier review" in calls["file"]
+    assert calls["none"] == "[]"
 
 
 @pytest.mark.browser
@@ -227,7 +229,7 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     data.write_text(data.read_text().replace('"stamp":"', '"stamp":"newer'))
     twins = f'<section id="twins">{"<details><summary>Same</summary></details>" * 2}</section></main>'
     page.write_text(page.read_text().replace("</main>", twins))
-    seen = linked(browser, str(page), "", """
+    message = linked(browser, str(page), "", """
     const visits = Number(sessionStorage.getItem("visits") || 0) + 1;
     sessionStorage.setItem("visits", visits);
     note("visits", visits); note("note", one("#live").textContent);
@@ -244,22 +246,22 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     note("top", Math.abs(one("#training").getBoundingClientRect().top - 72) < 40);
     all("#live button")[0].click(); note("paused", all("#live button")[0].getAttribute("aria-pressed"));
     """)  # fmt: skip
-    assert seen["visits"] == "2" and "refreshes itself" in seen["note"]
-    assert seen["at"].startswith("step 125") and seen["open"] == "true" and seen["top"] == "true"
-    assert seen["paused"] == "true" and seen["twins"] == "true,false"
+    assert message["visits"] == "2" and "refreshes itself" in message["note"]
+    assert message["at"].startswith("step 125") and message["open"] == "true" and message["top"] == "true"
+    assert message["paused"] == "true" and message["twins"] == "true,false"
 
 
 def test_the_plot_of_quality_opens_with_the_metric_that_ranks():
     one, other = fixture.result("vae", 31.7), fixture.result("autoencoder", 2.4)
     assert next(iter(comparison.curves([one, other])["measures"])) == "frechet_distance"
     one.metrics["frechet_distance"].note = "mostly bias"
-    shown = comparison.curves([one, other])
-    assert next(iter(shown["measures"])) == "kid" and shown["notes"] == {"frechet_distance": "mostly bias"}
-    assert shown["measures"]["frechet_distance"] == "Fréchet distance *"
+    output = comparison.curves([one, other])
+    assert next(iter(output["measures"])) == "kid" and output["notes"] == {"frechet_distance": "mostly bias"}
+    assert output["measures"]["frechet_distance"] == "Fréchet distance *"
     one = fixture.result("vae", 31.7)
     one.selected_by = Selection(metric="kid", split="validation", n=100)
-    shown = comparison.curves([one])
-    assert next(iter(shown["measures"])) == "kid" and "snapshots" in shown["notes"]["frechet_distance"]
+    output = comparison.curves([one])
+    assert next(iter(output["measures"])) == "kid" and "snapshots" in output["notes"]["frechet_distance"]
     assert next(iter(comparison.curves([other])["measures"])) == "frechet_distance"
     assert next(iter(comparison.curves([])["measures"])) == "kid"
 
@@ -274,14 +276,14 @@ def test_the_page_says_that_runs_have_the_same_result(browser, store, runs):
     for run_id in (done, again):
         build_run(store, run_id)
     build_index(store)
-    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}", """
+    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}", """
     const family = one("#number-tables select");
     for (const name of ["vae", "dcgan"]) {
       family.value = name; family.dispatchEvent(new Event("change")); await wait();
       note(name, all("#number-tables .same").map((n) => n.textContent).join("|"));
     }
     """)  # fmt: skip
-    assert seen["vae"].startswith("Both runs have the same result of vae: ") and seen["dcgan"] == ""
+    assert calls["vae"].startswith("Both runs have the same result of vae: ") and calls["dcgan"] == ""
 
 
 @pytest.mark.browser
@@ -299,7 +301,7 @@ def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
         store.write_json(f"runs/{run_id}/run.json", run)
         build_run(store, run_id)
     build_index(store)
-    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
     await wait();
     const family = one("#number-tables select"); family.value = "vae";
     family.dispatchEvent(new Event("change"));
@@ -313,13 +315,13 @@ def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
     const names = all("#courses text.name");
     note("inside", names.every(inside)); note("whole", names.map((n) => n.textContent).join());
     """)  # fmt: skip
-    assert seen["rows"].startswith("vae|KID") and seen["unlike"] == "2"
-    assert f"{again}Not near real images, so it is neither best nor ahead" in seen["notes"]
-    assert "* Fréchet distanceBeware: mostly bias." in seen["notes"]
-    assert seen["best"] == "Recall1,Coverage1", (
+    assert calls["rows"].startswith("vae|KID") and calls["unlike"] == "2"
+    assert f"{again}Not near real images, so it is neither best nor ahead" in calls["notes"]
+    assert "* Fréchet distanceBeware: mostly bias." in calls["notes"]
+    assert calls["best"] == "Recall1,Coverage1", (
         "no dot for equal values, for noise or for what is mostly bias"
     )
-    assert seen["inside"] == "true" and sorted(seen["whole"].split(",")) == [done, again]
+    assert calls["inside"] == "true" and sorted(calls["whole"].split(",")) == [done, again]
 
 
 @pytest.mark.browser
@@ -334,10 +336,10 @@ def test_the_slider_goes_to_the_end_of_what_is_shown(browser, store, runs):
         store.write_json(f"runs/{run_id}/run.json", run)
         build_run(store, run_id)
     build_index(store)
-    seen = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
     await wait();
     const at = () => one(".player output").textContent, family = all("#axes select")[2];
     note("first", at()); family.value = "dcgan"; family.dispatchEvent(new Event("change")); await wait();
     note("second", at());
     """)  # fmt: skip
-    assert (seen["first"], seen["second"]) == ("step 250 of 250", "step 1,000 of 1,000")
+    assert (calls["first"], calls["second"]) == ("step 250 of 250", "step 1,000 of 1,000")

@@ -52,18 +52,20 @@ def test_the_index_and_the_list_of_runs_show_what_waits(store, capsys):
     best.model.files = [ModelFile(path="model.safetensors", bytes=1, sha256="of the waiting one")]
     assert "Waiting for a decision" not in page(store, build_index(store)).text
     champions.request_review(store, best)
-    shown = page(store, build_index(store))
-    assert "Waiting for a decision" in shown.text and "PENDING" in shown.text
-    assert f"atelier promote {GATED} diffusion" in shown.text and "11 December 2999" in shown.text
-    links = [attrs.get("href") for tag, attrs in shown.tags if tag == "a"]
+    output = page(store, build_index(store))
+    assert "Waiting for a decision" in output.text and "PENDING" in output.text
+    assert f"atelier promote {GATED} diffusion" in output.text and "11 December 2999" in output.text
+    links = [attrs.get("href") for tag, attrs in output.tags if tag == "a"]
     assert f"runs/{GATED}/report/index.html#gate" in links
     inspect.runs(store=store.url)
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(GATED)]
     assert row.endswith("PENDING diffusion")
     assert [view.outdated for view in gate.waiting(store)] == [False]
     champions.append(store, verdicts.entry(4, verdicts.judgement("20261123-080000-cccc", "vae", 9.1)))
-    shown = page(store, build_index(store)).text
-    assert "judge again with" in shown and "--force gate" in shown and f"atelier promote {GATED}" not in shown
+    output = page(store, build_index(store)).text
+    assert (
+        "judge again with" in output and "--force gate" in output and f"atelier promote {GATED}" not in output
+    )
     store.write_text("registry/mnist5k/generate/champions/3.json", "{")
     assert gate.waiting(store) == [], "a damaged history does not keep the index from being built"
 
@@ -75,10 +77,10 @@ def test_the_page_shows_the_history_and_what_was_overridden_for_ever(store):
         (4, True, False), (3, False, False), (2, False, True), (1, False, False),
     ]  # fmt: skip
     assert [e.value for e in history.entries] == ["9.61", "16.4", "31.7", "16.4"]
-    shown = page(store, build_run(store, run_id))
-    assert "Override" in shown.text and "rolled back to 1" in shown.text and HOSTILE in shown.text
-    assert "Not blessed: Fréchet distance 31.7 against 16.4" in shown.text
-    links = [attrs.get("href") for tag, attrs in shown.tags if tag == "a"]
+    output = page(store, build_run(store, run_id))
+    assert "Override" in output.text and "rolled back to 1" in output.text and HOSTILE in output.text
+    assert "Not blessed: Fréchet distance 31.7 against 16.4" in output.text
+    links = [attrs.get("href") for tag, attrs in output.tags if tag == "a"]
     assert "../../20261121-080000-aaaa/report/index.html" in links
 
 
@@ -102,8 +104,8 @@ def test_the_index_shows_the_standing_champions(store):
     (history,) = gate.histories(store, read_run(store, run_id))
     (standing,) = gate.standing(store)
     assert standing.champion == next(entry for entry in history.entries if entry.is_current)
-    shown = page(store, build_index(store))
-    assert f"champion {standing.champion.number}," in shown.text and standing.champion.family in shown.text
+    output = page(store, build_index(store))
+    assert f"champion {standing.champion.number}," in output.text and standing.champion.family in output.text
 
 
 def test_a_champion_shows_the_metric_by_which_it_was_judged(store):
@@ -118,7 +120,7 @@ def test_a_champion_shows_the_metric_by_which_it_was_judged(store):
     assert history.entries[0].value == standing.champion.value == gate.measure("kid").show(metric.value)
     metric.note = "the extractor tells no classes"
     champions.append(store, verdicts.entry(now.number + 2, now.judgement))
-    shown = gate.standing(store)[0].champion
-    assert shown.value.endswith(" *") and shown.note == metric.note
+    output = gate.standing(store)[0].champion
+    assert output.value.endswith(" *") and output.note == metric.note
     assert metric.note in page(store, build_index(store)).text
     assert metric.note in page(store, build_run(store, run_id)).text

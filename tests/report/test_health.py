@@ -36,26 +36,26 @@ def ward(store, runs):
 def test_a_treatment_gives_up_what_lies_beyond_it(store):
     part(store, "part-0000001-0000030", [10, 20, 30])
     part(store, "part-0000021-0000040-a2", [30, 40], 2)
-    found = read_course(store, "a")
-    assert course(found.rows) == [(10, 1), (20, 1), (30, 2), (40, 2)]
-    assert {n: course(rows) for n, rows in found.given_up.items()} == {1: [(30, 1)]}
+    result = read_course(store, "a")
+    assert course(result.rows) == [(10, 1), (20, 1), (30, 2), (40, 2)]
+    assert {n: course(rows) for n, rows in result.given_up.items()} == {1: [(30, 1)]}
 
 
 def test_a_treatment_counts_before_its_first_row(store):
     part(store, "part-0000001-0000030", [10, 20, 30])
-    found = read_course(store, "a", {2: 10})
-    assert course(found.rows) == [(10, 1)] and course(found.given_up[1]) == [(20, 1), (30, 1)]
-    assert [found.has_reached(step) for step in (10, 20)] == [True, False]
+    result = read_course(store, "a", {2: 10})
+    assert course(result.rows) == [(10, 1)] and course(result.given_up[1]) == [(20, 1), (30, 1)]
+    assert [result.has_reached(step) for step in (10, 20)] == [True, False]
 
 
 def test_a_later_treatment_may_go_back_further(store):
     part(store, "part-0000001-0000040", [10, 20, 30, 40])
     part(store, "part-0000031-0000040-a2", [40], 2)
     part(store, "part-0000011-0000030-a3", [20, 30], 3)
-    found = read_course(store, "a")
-    assert course(found.rows) == [(10, 1), (20, 3), (30, 3)]
-    assert {n: len(rows) for n, rows in found.given_up.items()} == {1: 3, 2: 1}
-    assert [found.attempt_at(step) for step in (0, 10, 20, 40)] == [1, 1, 3, 3]
+    result = read_course(store, "a")
+    assert course(result.rows) == [(10, 1), (20, 3), (30, 3)]
+    assert {n: len(rows) for n, rows in result.given_up.items()} == {1: 3, 2: 1}
+    assert [result.attempt_at(step) for step in (0, 10, 20, 40)] == [1, 1, 3, 3]
 
 
 def test_an_untreated_training_has_reached_all_it_drew(store):
@@ -87,15 +87,15 @@ def test_a_run_without_a_doctor_says_nothing(store, runs, status):
 
 def test_each_family_is_told_in_a_line(ward):
     html, families = ward
-    said = {name: family["health"]["sentence"] for name, family in families.items() if family["health"]}
-    assert said["sngan"] == "No diagnosis in 40 checks."
-    assert said["dcgan"] == (
+    output = {name: family["health"]["sentence"] for name, family in families.items() if family["health"]}
+    assert output["sngan"] == "No diagnosis in 40 checks."
+    assert output["dcgan"] == (
         "2 diagnoses in 62 checks: mode collapse and vanishing gradients. Treated twice."
     )
-    assert said["gan"].endswith("Training was stopped.") and said["gan"].startswith(
+    assert output["gan"].endswith("Training was stopped.") and output["gan"].startswith(
         "1 diagnosis in 12 checks"
     )
-    assert all(sentence in html.text for sentence in said.values())
+    assert all(sentence in html.text for sentence in output.values())
 
 
 def test_a_treatment_is_told_in_full(ward):
@@ -105,8 +105,8 @@ def test_a_treatment_is_told_in_full(ward):
     assert first["treatment"]["change"] == [["minibatch_discrimination", "0", "16"]]
     assert second["treatment"]["change"] == [["n_generator", "1", "2"]]  # the other was so already
     assert second["picture"] is None and first["seconds"] == pytest.approx(91)
-    for said in ("Salimans et al. 2016", "step 400, as attempt 2", "starts again", "weights carry over"):
-        assert said in html.text
+    for output in ("Salimans et al. 2016", "step 400, as attempt 2", "starts again", "weights carry over"):
+        assert output in html.text
 
 
 def test_what_a_treatment_gave_up_stands_apart(ward):

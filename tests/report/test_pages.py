@@ -428,16 +428,16 @@ def group(*results):
 
 
 def cell(result, name):
-    shown = group(result)
-    at = [column.name for column in shown.columns].index(name)
-    return shown.rows[0].cells[at]
+    output = group(result)
+    at = [column.name for column in output.columns].index(name)
+    return output.rows[0].cells[at]
 
 
 @pytest.mark.parametrize("name", sorted(LOWER | HIGHER))
 def test_every_measure_is_explained_and_points_the_right_way(name):
-    shown = MEASURES[name]
-    assert shown.meaning[0].isupper() and shown.meaning.endswith(".") and shown.limit
-    assert shown.better == ("higher" if name in HIGHER else "lower")
+    output = MEASURES[name]
+    assert output.meaning[0].isupper() and output.meaning.endswith(".") and output.limit
+    assert output.better == ("higher" if name in HIGHER else "lower")
 
 
 def test_a_calm_table_shows_one_accuracy_and_no_warning():
@@ -495,9 +495,9 @@ def test_a_tooltip_has_the_whole_recipe():
     ]
     result = fixture.result("vae", 9.0)
     result.metrics["kid"] = metric.model_copy(update={"note": "few images"})
-    shown = dict(cell(result, "kid").detail)
-    assert shown["interval"] == "0.0950 to 0.105" and shown["real images"] == "0.01"
-    assert shown["beware"] == "few images" and shown["seeds"] == "image i from seed 1, i"
+    recorded = dict(cell(result, "kid").detail)
+    assert recorded["interval"] == "0.0950 to 0.105" and recorded["real images"] == "0.01"
+    assert recorded["beware"] == "few images" and recorded["seeds"] == "image i from seed 1, i"
 
 
 def test_what_is_refused_is_said_once_for_each_reason():
@@ -506,11 +506,13 @@ def test_what_is_refused_is_said_once_for_each_reason():
     few.metrics["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
     refused = leaderboard.groups([few, many, other])[0].refused
     assert [r.family for r in refused] == ["diffusion", "diffusion"]
-    said = [r.sentence for r in refused]
+    output = [r.sentence for r in refused]
     assert any(
-        s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s for s in said
+        s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s for s in output
     )
-    assert "Recall is not comparable with the others: different extractor (rotation, not classifier)." in said
+    assert (
+        "Recall is not comparable with the others: different extractor (rotation, not classifier)." in output
+    )
 
 
 def test_an_old_record_says_what_it_can():
@@ -553,16 +555,16 @@ def test_best_and_last_stand_side_by_side(store, runs):
 
 def test_a_config_that_keeps_the_last_is_named_and_not_what_would_be_best():
     result = fixture.result("dcgan", 14.2)
-    said = (
+    output = (
         "the config (train.select: last); best: lowest Fréchet distance on 500 images of the validation split"
     )
-    assert checkpoints.checkpoints([result])[0].selected_by == said.partition("best: ")[2]
+    assert checkpoints.checkpoints([result])[0].selected_by == output.partition("best: ")[2]
     result.kept = "last"
-    assert checkpoints.checkpoints([result])[0].selected_by == said, "two are stored, and the last is kept"
+    assert checkpoints.checkpoints([result])[0].selected_by == output, "two are stored, and the last is kept"
     del result.checkpoints["best"]
     assert "select" not in checkpoints.checkpoints([result])[0].selected_by
     settings = {"dcgan": {"train": {"select": "last"}}}
-    assert checkpoints.checkpoints([result], settings)[0].selected_by == said
+    assert checkpoints.checkpoints([result], settings)[0].selected_by == output
 
 
 def test_weights_that_are_not_selected_may_be_not_evaluated():
@@ -655,8 +657,8 @@ def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
     metrics = done["results"][-1]["metrics"]
     assert "density" in metrics and not {"recipe", "classes", "interval"} & set(metrics["class_kid"])
     inline = page(store, rel).data
-    shown = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
-    assert "density" not in shown and shown["memorization_rate"][0] == pytest.approx(0.0262, rel=1e-2)
+    output = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
+    assert "density" not in output and output["memorization_rate"][0] == pytest.approx(0.0262, rel=1e-2)
     assert inline["measures"]["recall"] == ["Recall", True]
 
 

@@ -94,14 +94,14 @@ def test_taken_port_is_one_sentence(running, store):
 
 
 def test_serve_tells_the_address_and_stops_on_interrupt(store):
-    told = []
+    calls = []
 
     def ready(url):
-        told.append(url)
+        calls.append(url)
         raise KeyboardInterrupt
 
     serve(store, ready=ready)
-    assert told[0].startswith("http://127.0.0.1:")
+    assert calls[0].startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize(

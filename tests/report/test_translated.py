@@ -81,10 +81,10 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
         made.shutdown()
         thread.join()
     check(html)
-    seen = marks(html)
-    assert seen["end"] == "reached" and seen["wide"] == "false"
-    assert seen["compared"] == "1" and seen["differ"] == "3"
-    assert seen["captions"].split("|") == [
+    calls = marks(html)
+    assert calls["end"] == "reached" and calls["wide"] == "false"
+    assert calls["compared"] == "1" and calls["differ"] == "3"
+    assert calls["captions"].split("|") == [
         f"{columns}, from left to right"
         for columns in (
             "source, output, truth",
@@ -93,8 +93,8 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
             "bicubic, output, truth",
         )
     ]
-    assert seen["label"] == "Divider between bicubic and output of super_resolution"
-    assert (seen["at"], seen["moved"]) == ("50 % bicubic", "0 % bicubic")
-    assert seen["next"] == "sample 2 of 64" and seen["other"] == "true"
-    assert seen["truth"] == "Divider between output and truth of super_resolution"
-    assert seen["early"] == "true", "the slider of steps changes what is compared"
+    assert calls["label"] == "Divider between bicubic and output of super_resolution"
+    assert (calls["at"], calls["moved"]) == ("50 % bicubic", "0 % bicubic")
+    assert calls["next"] == "sample 2 of 64" and calls["other"] == "true"
+    assert calls["truth"] == "Divider between output and truth of super_resolution"
+    assert calls["early"] == "true", "the slider of steps changes what is compared"

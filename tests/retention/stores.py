@@ -39,9 +39,9 @@ def recorded(store: Store, run_id: str, *specs: Spec, **content: Any) -> None:
     store.write_json(f"runs/{run_id}/run.json", manifest.to_json())
 
 
-def paths(found: survey.Survey) -> dict[str, str]:
-    return {item.path: item.kind for item in found.items}
+def paths(result: survey.Survey) -> dict[str, str]:
+    return {item.path: item.kind for item in result.items}
 
 
-def reasons(found: survey.Survey) -> dict[str, str]:
-    return {stays.path: stays.why for stays in found.staying}
+def reasons(result: survey.Survey) -> dict[str, str]:
+    return {stays.path: stays.why for stays in result.staying}

@@ -19,18 +19,18 @@ def test_what_a_run_refers_to_stays_with_all_that_it_builds_on(store: Store) -> 
     for each in (data, used, spec("unused")):
         made(store, each)
     recorded(store, "r1", used)
-    found = survey.survey(store, days=0)
-    assert paths(found) == {
+    result = survey.survey(store, days=0)
+    assert paths(result) == {
         spec("unused").uri: "output",
         f"{used.uri}/attempts/1/checkpoints": "checkpoints",
         f"{used.uri}/attempts/1/ema": "checkpoints",
         f"{data.uri}/attempts/1/checkpoints": "checkpoints",
         f"{data.uri}/attempts/1/ema": "checkpoints",
     }
-    assert reasons(found) == {used.uri: "run r1", data.uri: "run r1"}
+    assert reasons(result) == {used.uri: "run r1", data.uri: "run r1"}
     before = len(store.find())
-    assert survey.survey(store, days=0).bytes == found.bytes and len(store.find()) == before, "it only looks"
-    assert remove.collect(store, days=0) == found
+    assert survey.survey(store, days=0).bytes == result.bytes and len(store.find()) == before, "it only looks"
+    assert remove.collect(store, days=0) == result
     assert survey.survey(store, days=0).items == [] and not store.exists(spec("unused").uri)
     for each in (data, used):
         assert cache.finished(store, each) is not None, "its result is complete without checkpoints"

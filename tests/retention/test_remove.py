@@ -31,12 +31,12 @@ def test_nothing_is_removed_beside_a_run(store: Store) -> None:
 
 
 def test_a_run_waits_for_a_removal(store: Store) -> None:
-    said: list[str] = []
-    remove.wait_for_removal(store, lambda: said.append("x"))
+    calls: list[str] = []
+    remove.wait_for_removal(store, lambda: calls.append("x"))
     with lease(store, remove.LEASE, expires=1.0):
         pass
-    remove.wait_for_removal(store, lambda: said.append("x"))
-    assert said == [], "no removal is under way"
+    remove.wait_for_removal(store, lambda: calls.append("x"))
+    assert calls == [], "no removal is under way"
 
 
 @pytest.mark.parametrize("at", range(0, 14, 2))
@@ -72,16 +72,16 @@ def test_a_removal_that_is_cut_off_leaves_a_valid_store(
 
 @pytest.mark.s3
 def test_a_bucket_is_surveyed_and_cleared_as_a_folder_is(bucket: str, s3_env: Server) -> None:
-    store, kept, unused = Store(f"s3://{bucket}/store"), spec("kept"), spec("unused")
-    made(store, kept)
+    store, remaining, unused = Store(f"s3://{bucket}/store"), spec("kept"), spec("unused")
+    made(store, remaining)
     made(store, unused)
-    made(store, kept, force=True)  # supersedes the first attempt
-    recorded(store, "r1", kept)
+    made(store, remaining, force=True)  # supersedes the first attempt
+    recorded(store, "r1", remaining)
     before = s3_env.keys(bucket)
     planned = survey.survey(store, days=0)
     assert s3_env.keys(bucket) == before, "a survey changes nothing"
     assert {item.path for item in planned.items} >= {unused.uri}
     remove.collect(store, days=0)
     after = s3_env.keys(bucket)
-    assert cache.finished(store, kept) and not [key for key in after if unused.uri in key]
+    assert cache.finished(store, remaining) and not [key for key in after if unused.uri in key]
     assert remove.collect(store, days=0).items == [], "nothing is found twice"

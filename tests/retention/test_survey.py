@@ -13,8 +13,8 @@ def test_only_superseded_attempts_go_from_a_result(store: Store) -> None:
     made(store, spec("a"))
     made(store, spec("a"), force=True)
     recorded(store, "r1", spec("a"))
-    found = paths(survey.survey(store, days=0))
-    assert found[f"{spec('a').uri}/attempts/1"] == "attempt"
+    result = paths(survey.survey(store, days=0))
+    assert result[f"{spec('a').uri}/attempts/1"] == "attempt"
     remove.collect(store, days=0)
     assert store.list(f"{spec('a').uri}/attempts") == ["2"] and cache.finished(store, spec("a"))
 

@@ -33,15 +33,15 @@ def store(tmp_path: Path) -> Store:
 
 def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
     data, test = DatasetCard.read(Path(store.path("data"))), split(store, "test")
-    told = catalogue.card_for("captioned", {}, data)
-    assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
+    message = catalogue.card_for("captioned", {}, data)
+    assert conditions.conditions_of("captioned", {}, message, data, test) == {"text": test.text}
     assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
-    generator = catalogue.build("captioned", {}, told).generator
-    whole = generate.draw(generator, told, n=24, seed=0, text=test.text)
-    part = generate.draw(generator, told, n=4, seed=0, start=20, text=test.text)
+    generator = catalogue.build("captioned", {}, message).generator
+    whole = generate.draw(generator, message, n=24, seed=0, text=test.text)
+    part = generate.draw(generator, message, n=4, seed=0, start=20, text=test.text)
     np.testing.assert_array_equal(part, whole[20:])
     with pytest.raises(InputError, match="only 24 captions"):
-        generate.draw(generator, told, n=25, seed=0, text=test.text)
+        generate.draw(generator, message, n=25, seed=0, text=test.text)
 
 
 def test_fixed_classes_are_as_frequent_as_in_the_split() -> None:
@@ -49,18 +49,18 @@ def test_fixed_classes_are_as_frequent_as_in_the_split() -> None:
     labels = np.arange(400) % 20 // 19  # 95 % and 5 %
     card = DataSpec(1, 4, num_classes=2)
     fixed = conditions.FixedConditions(card, Split(np.zeros((400, 1, 4, 4), np.uint8), labels))
-    found = [fixed(number, 128).label for number in range(4)]
-    assert float(torch.cat(found).float().mean()) == pytest.approx(0.05, abs=0.01)
-    assert not torch.equal(found[0], found[1]) and torch.equal(found[0], fixed(0, 128).label)
+    result = [fixed(number, 128).label for number in range(4)]
+    assert float(torch.cat(result).float().mean()) == pytest.approx(0.05, abs=0.01)
+    assert not torch.equal(result[0], result[1]) and torch.equal(result[0], fixed(0, 128).label)
     assert conditions.FixedConditions(card)(0, 4).label.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
 def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
     data, test = DatasetCard.read(digits), open_split(digits, "test")
-    told = catalogue.card_for(family, {}, data)
-    found = conditions.conditions_of(family, {}, told, data, test)
-    np.testing.assert_array_equal(found["labels"], test.labels)
-    assert conditions.conditions_of("diffusion", {}, told, data, test)["labels"] == "data", (
+    message = catalogue.card_for(family, {}, data)
+    result = conditions.conditions_of(family, {}, message, data, test)
+    np.testing.assert_array_equal(result["labels"], test.labels)
+    assert conditions.conditions_of("diffusion", {}, message, data, test)["labels"] == "data", (
         "no image, none to have"
     )

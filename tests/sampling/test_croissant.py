@@ -50,9 +50,15 @@ def described(form: shards.Form, **changes: object) -> Description:
     files = {"folder": {"metadata.csv": "0"}, "webdataset": {"x-000000.tar": "0"}, "npz": {"x.npz": "0"}}[
         form
     ]
-    given = {"made": {"run": "r1", "seed": 0}, "n": 5, "shape": (3, 8, 8), "captions": True, "licence": "mit"}
+    recorded = {
+        "made": {"run": "r1", "seed": 0},
+        "n": 5,
+        "shape": (3, 8, 8),
+        "captions": True,
+        "licence": "mit",
+    }
     stem = "" if form == "folder" else "x"
-    return Description(family="f", form=form, stem=stem, files=files, **{**given, **changes})  # type: ignore[arg-type]
+    return Description(family="f", form=form, stem=stem, files=files, **{**recorded, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset", "npz"])

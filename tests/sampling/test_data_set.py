@@ -55,9 +55,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_files_are_the_samples_of_a_sheet_in_order(tmp_path: Path) -> None:
     folder, out = model(tmp_path, "dcgan"), tmp_path / "out"
-    seen: list[tuple[int, int]] = []
-    notes = sample_to_files(folder, out, n=N, seed=3, progress=lambda *done: seen.append(done))
-    assert notes == [f"{N} samples in {out}"] and seen == [(0, N), (64, N), (N, N)]
+    calls: list[tuple[int, int]] = []
+    notes = sample_to_files(folder, out, n=N, seed=3, progress=lambda *done: calls.append(done))
+    assert notes == [f"{N} samples in {out}"] and calls == [(0, N), (64, N), (N, N)]
     assert set(os.listdir(out)) == {f"{i:06}.png" for i in range(N)} | DESCRIBING
     sample_to_file(folder, tmp_path / "sheet.png", n=N, seed=3)
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))[..., None]

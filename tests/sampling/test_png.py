@@ -47,10 +47,15 @@ def test_a_sheet_says_how_it_was_made(tmp_path: Path) -> None:
     for name in ("a", "b"):
         sample_to_file(folder, tmp_path / f"{name}.png", n=4, seed=5)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    found = made(tmp_path / "a.png")
-    assert (found["run"], found["step"], found["family"], found["seed"]) == ("20260501-run", 400, "cgan", 5)
-    assert found["weights"] == digest(folder / "model.safetensors", "sha256") and found["image"] == "0 to 3"
-    assert found["condition"] == [{"label": "0"}, {"label": "1"}, {"label": "2"}, {"label": "0"}]
+    result = made(tmp_path / "a.png")
+    assert (result["run"], result["step"], result["family"], result["seed"]) == (
+        "20260501-run",
+        400,
+        "cgan",
+        5,
+    )
+    assert result["weights"] == digest(folder / "model.safetensors", "sha256") and result["image"] == "0 to 3"
+    assert result["condition"] == [{"label": "0"}, {"label": "1"}, {"label": "2"}, {"label": "0"}]
     sample_to_file(folder, tmp_path / "c.png", n=4, options=SampleOptions(label="2"))
     assert made(tmp_path / "c.png")["condition"] == {"label": "2"}
 
@@ -60,10 +65,10 @@ def test_each_file_says_its_number_condition_and_settings(tmp_path: Path) -> Non
     target = Target.of(f"{tmp_path}/out/")
     assert target is not None
     sample_data_set(Store(folder), "", target, n=3, options=SampleOptions(steps=3))
-    found = [made(file) for file in sorted((tmp_path / "out").glob("*.png"))]
-    assert [each["image"] for each in found] == [0, 1, 2]
-    assert [each["condition"] for each in found] == [{"label": "0"}, {"label": "1"}, {"label": "2"}]
-    settings = found[0]["settings"]
+    result = [made(file) for file in sorted((tmp_path / "out").glob("*.png"))]
+    assert [each["image"] for each in result] == [0, 1, 2]
+    assert [each["condition"] for each in result] == [{"label": "0"}, {"label": "1"}, {"label": "2"}]
+    settings = result[0]["settings"]
     assert isinstance(settings, dict) and settings["steps"] == 3 and settings["sampler"]
 
 

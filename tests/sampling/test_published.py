@@ -43,9 +43,9 @@ def test_samples_are_drawn_again_bit_for_bit(
     tmp_path: Path, family: str, fixed: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     folder = written(tmp_path, family, fixed, **changes)
-    found = published.reproduce(folder)
-    assert (found.images, found.difference, found.error) == (N, 0.0, None)
-    assert found.machine and found.machine.processor and found.machine.torch
+    result = published.reproduce(folder)
+    assert (result.images, result.difference, result.error) == (N, 0.0, None)
+    assert result.machine and result.machine.processor and result.machine.torch
     assert (folder / published.CONDITIONS).exists() is bool(fixed)
 
 
@@ -54,8 +54,8 @@ def test_conditions_survive_a_file(tmp_path: Path) -> None:
     fixed = {"text": SplitCaptions(table, np.array([2, 0, 2])), "labels": np.array([1, 0, 1])}
     (tmp_path / published.CONDITIONS).write_bytes(published.save(published.arrays_of(fixed)))
     read = published.conditions_in(tmp_path, 3)
-    for ours, theirs in zip(fixed["text"].tensors(), read["text"].tensors(), strict=True):  # type: ignore[attr-defined]
-        np.testing.assert_array_equal(ours, theirs)
+    for ours, reference in zip(fixed["text"].tensors(), read["text"].tensors(), strict=True):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(ours, reference)
     np.testing.assert_array_equal(read["labels"], fixed["labels"])
 
 

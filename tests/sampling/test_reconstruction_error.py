@@ -25,10 +25,12 @@ class Black(nn.Module):
 
 def test_errors_are_squares_of_pixels_from_0_to_1_in_rising_order() -> None:
     images = np.repeat(np.array([255, 0, 51], np.uint8), 4).reshape(3, 1, 2, 2)
-    found = reconstruction_error.errors_of(Black(), images)
-    assert found == pytest.approx([1, 0, 0.04])
-    known = reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu", 1000)
-    assert known.values == pytest.approx([0, 0.04, 1]) and known.n == 3
+    result = reconstruction_error.errors_of(Black(), images)
+    assert result == pytest.approx([1, 0, 0.04])
+    expected = reconstruction_error.validation_errors(
+        Black(), Split(ShardedArray([images]), None), "cpu", 1000
+    )
+    assert expected.values == pytest.approx([0, 0.04, 1]) and expected.n == 3
     assert (
         reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu", 2).n == 2
     )

@@ -23,11 +23,11 @@ def test_only_settings_that_are_asked_for_change() -> None:
 def test_a_class_has_a_name_or_a_number_and_names_come_first() -> None:
     assert class_number("2", None, CARD) == 2 and class_number("b", ["a", "b", "c"], CARD) == 1
     assert class_number("2", ["2", "1", "0"], CARD) == 0
-    for label, names, known in (
+    for label, names, expected in (
         *(("3", None, "0 to 2"), ("x", ["a", "b"], "a, b"), ("-1", None, "0 to 2")),
         ("0", ["1", "2", "3"], "1, 2, 3"),  # not the first class, which is called 1
     ):
-        with pytest.raises(InputError, match=f"unknown class; known: {known}"):
+        with pytest.raises(InputError, match=f"unknown class; known: {expected}"):
             class_number(label, names, CARD)
 
 

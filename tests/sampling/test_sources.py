@@ -63,8 +63,8 @@ def test_what_a_family_makes_of_the_image_itself_is_its_source() -> None:
     )
     small = reduced(torch.from_numpy(images) / 127.5 - 1, 4)
     expected = (enlarged(small, 8) * 127.5 + 127.5).round().to(torch.uint8)
-    found = source_images(upscaler, card, n=6, seed=0, images=images)
-    np.testing.assert_array_equal(found, expected)
+    result = source_images(upscaler, card, n=6, seed=0, images=images)
+    np.testing.assert_array_equal(result, expected)
 
     inpainter = cast(Any, build("inpainting", CONFIGS["inpainting"], card).generator)
     holes = source_images(inpainter, card, n=6, seed=0, images=images)
@@ -80,10 +80,10 @@ def test_sources_of_the_data_come_before_what_a_family_would_make() -> None:
     card, sources = DataSpec(1, 8, source=SourceShape(1, 4)), noise(6, 1, 4)
     upscaler = cast(Any, build("super_resolution", CONFIGS["super_resolution"], card).generator)
     assert upscaler.source_resolution == 4
-    found = source_images(upscaler, card, n=3, seed=0, start=2, sources=sources)
-    np.testing.assert_array_equal(found, as_images(sources[2:5], card))
+    result = source_images(upscaler, card, n=3, seed=0, start=2, sources=sources)
+    np.testing.assert_array_equal(result, as_images(sources[2:5], card))
     x = torch.from_numpy(sources[2:5]) / 127.5 - 1
-    given = upscaler.conditioning_image(Batch(3, source=x), Noise(range(3)))
-    np.testing.assert_array_equal(found, (given * 127.5 + 127.5).round().to(torch.uint8))
+    inputs = upscaler.conditioning_image(Batch(3, source=x), Noise(range(3)))
+    np.testing.assert_array_equal(result, (inputs * 127.5 + 127.5).round().to(torch.uint8))
     with pytest.raises(ValueError, match="sources are in colour and images grey"):
         build("super_resolution", {}, DataSpec(1, 8, source=SourceShape(3, 4)))

@@ -16,23 +16,23 @@ from tests.sampling.test_from_images import SIDE, drawn, model
 
 
 def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
+    result = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
     image, hole = (np.asarray(Image.open(pictures[name])) for name in ("image", "mask"))
-    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in found)
-    assert (found[0][hole > 0] != found[1][hole > 0]).any(), "two fillings are two samples"
+    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in result)
+    assert (result[0][hole > 0] != result[1][hole > 0]).any(), "two fillings are two samples"
 
 
 def test_without_a_mask_holes_are_at_random(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
+    result = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
     image = np.asarray(Image.open(pictures["image"]))
-    assert all(0 < (each != image).sum() < image.size for each in found)
+    assert all(0 < (each != image).sum() < image.size for each in result)
 
 
 def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) -> None:
     folder = model(tmp_path, "super_resolution")
-    found = drawn(folder, tmp_path, source=pictures["small"])
-    assert found.shape == (2, SIDE, SIDE)
-    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["other_small"]))
+    result = drawn(folder, tmp_path, source=pictures["small"])
+    assert result.shape == (2, SIDE, SIDE)
+    assert not np.array_equal(result, drawn(folder, tmp_path, source=pictures["other_small"]))
 
 
 def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
@@ -48,8 +48,8 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
 def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
     folder = model(tmp_path, "inpainting", classes=3)
     asked = {"source": pictures["image"], "mask": pictures["mask"]}
-    plain, *told = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
-    for i, labelled in enumerate(told):  # image i of class i would be the classes in turn
+    plain, *message = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
+    for i, labelled in enumerate(message):  # image i of class i would be the classes in turn
         assert (plain[i] != labelled[i]).any()
 
 

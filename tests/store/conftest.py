@@ -44,9 +44,9 @@ class Racers:
 def racers(tmp_path):
     folder = tmp_path / "racers"
     folder.mkdir()
-    found = Racers(folder)
-    yield found
-    found.end()
+    result = Racers(folder)
+    yield result
+    result.end()
 
 
 @pytest.fixture(autouse=True)

@@ -39,10 +39,10 @@ def no_pause(monkeypatch):
 
 
 def flaky(store, *errors) -> Flaky:
-    found = Flaky(store.fs, *errors)
+    result = Flaky(store.fs, *errors)
     assert store.root  # known before
-    store._link.fs = found
-    return found
+    store._link.fs = result
+    return result
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,12 @@ def store_of(kind: str, tmp_path: Path) -> Store:
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_files_are_copied_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, uploads, seen = store_of(kind, tmp_path), files(tmp_path / "of"), list[int]()
-    upload_all(store, uploads, lambda done, total: seen.append(done))
+    store, uploads, calls = store_of(kind, tmp_path), files(tmp_path / "of"), list[int]()
+    upload_all(store, uploads, lambda done, total: calls.append(done))
     assert {name: sha256(store.read_bytes(name)) for name in store.find()} == {
         u.path: u.sha256 for u in uploads
     }
-    assert seen == list(range(1, 43))
+    assert calls == list(range(1, 43))
     store.write_bytes("a/3.bin", b"torn")
     store.write_bytes("a/4.bin", bytes(104))  # of the right size
     put, copied = transfer._put, list[str]()

@@ -19,8 +19,8 @@ def test_the_newest_readable_checkpoint_is_found(tmp_path: Any) -> None:
     for step in (3, 6, 9):
         attempt.write_bytes(checkpoint.name(step), checkpoint.encode({"control": {"step": step}}))
     attempt.write_bytes(checkpoint.name(9), b"torn")
-    found = checkpoint.newest(attempt)
-    assert found is not None and found["control"]["step"] == 6
+    result = checkpoint.newest(attempt)
+    assert result is not None and result["control"]["step"] == 6
     assert attempt.list("checkpoints")[-1] == "step-0000009.pt.damaged"
     checkpoint.prune(attempt)
     assert checkpoint.checkpoint_ids(attempt) == [(1, 3), (1, 6)]

@@ -82,14 +82,14 @@ def test_in_proportion_to_the_run_is_a_power_function_average() -> None:
     """After 1000 steps either gives every earlier step the same weight, whatever the size of batches."""
     gamma = math.log(2) / 0.05 - 1
     ours = [decay(64, 64 * step, None, 0.05) for step in range(1, 1001)]
-    theirs = [posthoc_ema.decay(step, gamma) for step in range(1, 1001)]
+    reference = [posthoc_ema.decay(step, gamma) for step in range(1, 1001)]
 
     def given(decays: list[float]) -> np.ndarray:
         later = np.append(np.cumprod(decays[:0:-1])[::-1], 1)
         return (1 - np.array(decays)) * later
 
     assert given(ours).sum() == pytest.approx(1)
-    assert np.abs(given(ours) - given(theirs)).sum() < 0.02
+    assert np.abs(given(ours) - given(reference)).sum() < 0.02
     assert relative_length(gamma) == pytest.approx(0.063, abs=5e-4)
     assert decay(64, 10**9, None, 0.05) > decay(64, 10**9, 20_000, 0.05)
 
@@ -215,10 +215,10 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_the_best_length_is_kept() -> None:
     trainer, log = trained((1.0, 0.9, 0.5))
-    found = try_posthoc_ema(trainer, log)
-    assert found.won == 0.15 and found.snapshots == 4
-    assert [point["length"] for point in found.curve] == [None, 0.1, 0.15]
-    assert [point["kid"] for point in found.curve] == [1.0, 0.9, 0.5]
+    result = try_posthoc_ema(trainer, log)
+    assert result.won == 0.15 and result.snapshots == 4
+    assert [point["length"] for point in result.curve] == [None, 0.1, 0.15]
+    assert [point["kid"] for point in result.curve] == [1.0, 0.9, 0.5]
     assert trainer.control.best_step == 16 and same(trainer.weights("best").state_dict(), log.seen[2])
 
 
@@ -342,8 +342,8 @@ def test_a_length_that_wins_is_published(fitted: Any) -> None:
         (0.1, 1),
         (0.15, 0.5),
     ]
-    kept, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
-    assert kept.keys() == last.keys() and not same(kept, last)
+    remaining, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
+    assert remaining.keys() == last.keys() and not same(remaining, last)
     assert checkpoints.averages(result.averages) == (
         "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
     )

@@ -67,6 +67,6 @@ def test_a_step_of_the_classifier_is_a_mean_after_a_warm_up(
     monkeypatch.setattr(rates, "train_classifier", counted)
     if not labelled:
         opened = rates.open_split
-        monkeypatch.setattr(rates, "open_split", lambda *given: replace(opened(*given), labels=None))
+        monkeypatch.setattr(rates, "open_split", lambda *inputs: replace(opened(*inputs), labels=None))
     assert rates.measure_classifier(digits, clock) == 3.0
     assert trained == [rates.WARM_UP, rates.CLASSIFIER_STEPS]

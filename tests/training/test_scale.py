@@ -21,13 +21,13 @@ def estimate(name: str, **changes: object) -> scale.Scale:
 
 @pytest.mark.parametrize("name", sorted(set(FAMILIES) - NEED_VALUES))
 def test_every_family_is_estimated(name: str) -> None:
-    found = estimate(name)
+    result = estimate(name)
     trained = tiny.trained(name)[0].family if name == "vae" else None
     if trained is not None:
-        assert found.parameters == sum(p.numel() for p in trained.parameters())
-    assert (found.workers, found.shard, found.shards, found.images) == (128, 4, 1, 512 * 6)
-    assert found.activations > 0 and found.operations > 0 and found.memory > found.state
-    assert found.traffic > 0 and estimate(name, workers=1).traffic == 0
+        assert result.parameters == sum(p.numel() for p in trained.parameters())
+    assert (result.workers, result.shard, result.shards, result.images) == (128, 4, 1, 512 * 6)
+    assert result.activations > 0 and result.operations > 0 and result.memory > result.state
+    assert result.traffic > 0 and estimate(name, workers=1).traffic == 0
 
 
 @pytest.mark.parametrize("name", sorted(NEED_VALUES))

@@ -23,13 +23,13 @@ def pairs(*differences: float) -> list[Pair]:
 
 
 def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
-    found = compare_pairs("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", real_baseline=0.1)
-    assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
+    result = compare_pairs("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", real_baseline=0.1)
+    assert result.says == "better" and result.difference.value == pytest.approx(-1.0)
     assert compare_pairs("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
     assert compare_pairs("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
     assert compare_pairs("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
     assert compare_pairs("kid", pairs(-1.0)).says == "one seed gives no interval"
-    assert found.seeds == [0, 1, 2] and found.n == 100
+    assert result.seeds == [0, 1, 2] and result.n == 100
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
         for side in confirmation.SIDES
     }
     assert compared(judged).winner == [2.0, 2.0]
-    found = compared(judged | {("winner", 1): "loss is nan"})
-    assert found.seeds == [0] and found.says == "the winner failed on 1 of 2 seeds"
-    assert found.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
+    result = compared(judged | {("winner", 1): "loss is nan"})
+    assert result.seeds == [0] and result.says == "the winner failed on 1 of 2 seeds"
+    assert result.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
     with pytest.raises(RunError, match="did not both complete training on any seed: loss is nan"):
         compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})

@@ -48,23 +48,23 @@ def of_forty():
 
 
 def test_what_matters_is_told_from_what_does_not(of_forty):
-    found = of_forty
-    assert found["lr"].value > 0.6 and matters(found["lr"])
-    assert not matters(found["beta1"]) and not matters(found["loss"])
-    assert found["beta1"].value < 0.15 and found["loss"].value < 0.15
-    for each in found.values():
+    result = of_forty
+    assert result["lr"].value > 0.6 and matters(result["lr"])
+    assert not matters(result["beta1"]) and not matters(result["loss"])
+    assert result["beta1"].value < 0.15 and result["loss"].value < 0.15
+    for each in result.values():
         assert 0 <= each.low <= each.value <= each.high <= 1 and 0 <= each.chance <= 1
 
 
 def test_a_choice_matters_too():
     trials = drawn(30, lambda v: 3.0 * (v["loss"] == "logistic"))
-    found = importances(SPACES, trials, resamples=10, shuffles=10)
-    assert max(found, key=lambda name: found[name].value) == "loss" and matters(found["loss"])
+    result = importances(SPACES, trials, resamples=10, shuffles=10)
+    assert max(result, key=lambda name: result[name].value) == "loss" and matters(result["loss"])
 
 
 def test_nothing_matters_where_scores_are_noise():
-    found = importances(SPACES, drawn(24, lambda v: 0.0), resamples=10)
-    assert sum(matters(each) for each in found.values()) <= 1
+    result = importances(SPACES, drawn(24, lambda v: 0.0), resamples=10)
+    assert sum(matters(each) for each in result.values()) <= 1
 
 
 def test_of_several_without_effect_rarely_any_matters(monkeypatch):
@@ -87,8 +87,8 @@ def test_the_same_trials_say_the_same():
 def test_an_outlier_is_not_all_there_is_to_explain():
     trials = drawn(40, by_lr)
     trials[0] = (trials[0][0] | {"beta1": 0.89}, 1e9)
-    found = importances(SPACES, trials, resamples=2, shuffles=2)
-    assert found["lr"].value > 0.5 > found["beta1"].value
+    result = importances(SPACES, trials, resamples=2, shuffles=2)
+    assert result["lr"].value > 0.5 > result["beta1"].value
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_what_is_equal_does_not_vary():
 def test_trials_may_leave_the_searched_range_and_integers_have_room():
     count = SearchedHyperparameter(name="n", low=1, high=5, integer=True, default=1)
     trials = [({"lr": 1e-5 * (i + 1), "n": i % 7}, float(i)) for i in range(10)]
-    found = importances([LR, count], trials, resamples=2, shuffles=2)
-    assert found["lr"].value > found["n"].value
+    result = importances([LR, count], trials, resamples=2, shuffles=2)
+    assert result["lr"].value > result["n"].value
 
 
 # Scores
@@ -187,8 +187,8 @@ def test_a_value_as_good_as_any_is_rarely_outside(n, recommended, flat_to):
 def test_a_value_far_from_the_best_is_outside():
     importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
     space = LR.model_copy(update={"recommended": 3e-3})
-    found = [recommendations([space, BETA], drawn(32, by_lr, s), importance)[0] for s in range(100)]
-    assert sum(each.verdict == "outside" for each in found) >= 80
+    result = [recommendations([space, BETA], drawn(32, by_lr, s), importance)[0] for s in range(100)]
+    assert sum(each.verdict == "outside" for each in result) >= 80
     trials = drawn(16, by_lr, 0)
     (lr, _) = recommendations([LR.model_copy(update={"recommended": 1.2e-4}), BETA], trials, importance)
     assert lr.verdict == "undecided" and lr.says.endswith("on this data, which is within chance")

@@ -33,12 +33,12 @@ def sweep(**settings: Any) -> Sweep:
 
 def test_the_same_seed_suggests_the_same_values_and_its_own_first() -> None:
     what = searched({"lr": None, "n_critic": None, "beta1": [0.0, 0.5]})
-    found = suggestions(what, sweep(trials=12))
-    assert found == suggestions(what, sweep(trials=12)) != suggestions(what, sweep(trials=12, seed=1))
-    assert found[0] == {"lr": 2e-4, "n_critic": 1, "beta1": 0.5} and len(found) == 12
-    assert all(1e-4 <= one["lr"] <= 4e-4 and one["n_critic"] in range(1, 6) for one in found[1:])
-    assert found[:5] == suggestions(what, sweep(trials=5))  # more trials are the same ones and others
-    assert {type(one["n_critic"]) for one in found} == {int}
+    result = suggestions(what, sweep(trials=12))
+    assert result == suggestions(what, sweep(trials=12)) != suggestions(what, sweep(trials=12, seed=1))
+    assert result[0] == {"lr": 2e-4, "n_critic": 1, "beta1": 0.5} and len(result) == 12
+    assert all(1e-4 <= one["lr"] <= 4e-4 and one["n_critic"] in range(1, 6) for one in result[1:])
+    assert result[:5] == suggestions(what, sweep(trials=5))  # more trials are the same ones and others
+    assert {type(one["n_critic"]) for one in result} == {int}
 
 
 def test_a_choice_is_never_tried_twice() -> None:
@@ -47,9 +47,9 @@ def test_a_choice_is_never_tried_twice() -> None:
 
 def test_a_grid_has_every_combination() -> None:
     what = searched({"lr": {"low": 1e-4, "high": 4e-4, "scale": "log"}, "beta1": [0.0, 0.5]})
-    found = suggestions(what, sweep(searcher="grid", grid_points=3, trials=100))
-    lrs = sorted({one["lr"] for one in found})
-    assert len(found) == 6 and lrs == pytest.approx([1e-4, 2e-4, 4e-4])
+    result = suggestions(what, sweep(searcher="grid", grid_points=3, trials=100))
+    lrs = sorted({one["lr"] for one in result})
+    assert len(result) == 6 and lrs == pytest.approx([1e-4, 2e-4, 4e-4])
     assert len(suggestions(what, sweep(searcher="grid", grid_points=3, trials=4))) == 4
 
 
@@ -64,9 +64,9 @@ def test_values_that_are_lists_have_names() -> None:
 
 def test_a_grid_loses_no_point_to_a_default_that_is_none() -> None:
     for values in ([0.1, 0.5, 0.9], [0.1, 0.2, 0.9]):  # the default is 0.5
-        found = suggestions(searched({"beta1": values}), sweep(searcher="grid", trials=3))
-        assert sorted(point["beta1"] for point in found) == values
-        assert (found[0]["beta1"] == 0.5) == (0.5 in values)
+        result = suggestions(searched({"beta1": values}), sweep(searcher="grid", trials=3))
+        assert sorted(point["beta1"] for point in result) == values
+        assert (result[0]["beta1"] == 0.5) == (0.5 in values)
 
 
 # Successive halving
@@ -251,8 +251,8 @@ def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
 def test_a_perturbation_stays_in_its_range_and_whole_numbers_whole() -> None:
     what = searched({"lr": None, "n_critic": None, "beta1": [0.0, 0.5]})
     population = DeterministicPBT(what, sweep(scheduler="pbt"), TrialLog(lambda log: None, 8))
-    found = population._within({"lr": np.float64(9e-4), "n_critic": 7, "beta1": 0.5})
-    assert found == {"lr": 4e-4, "n_critic": 5, "beta1": 0.5} and type(found["n_critic"]) is int
+    result = population._within({"lr": np.float64(9e-4), "n_critic": 7, "beta1": 0.5})
+    assert result == {"lr": 4e-4, "n_critic": 5, "beta1": 0.5} and type(result["n_critic"]) is int
 
 
 def test_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:

@@ -54,8 +54,8 @@ class Toy(BaseModel):
 
 
 def test_spaces_are_read_from_a_config() -> None:
-    found = searchable(Toy)
-    assert found == {
+    result = searchable(Toy)
+    assert result == {
         "lr": Range(1e-4, 1e-2, "log", source="A"),
         "kind": Choice(("a", "b"), source="B", recommended="b", sampling=True),
         "norm": Choice(("batch", "none"), source="C", active_if=("kind", "a")),
@@ -112,9 +112,9 @@ def test_an_impossible_space_is_a_mistake_in_the_source() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_spaces_fit_their_fields(family: str) -> None:
-    found = hyperparameters(family)
-    assert {"lr", "train.batch"} <= set(found)
-    for name, each in found.items():
+    result = hyperparameters(family)
+    assert {"lr", "train.batch"} <= set(result)
+    for name, each in result.items():
         assert each.space.source, name
         if name not in OUTSIDE:
             assert each.default in each.space, f"{name}: {each.default} is not in {each.space}"
@@ -159,18 +159,18 @@ def test_what_the_issue_asks_for_is_searchable() -> None:
     sampling = {"sampler", "sampler_steps", "guidance_scale", "guidance_interval", "eta"}
     training = {"train.batch", "train.ema_rampup_ratio", "train.schedule", "train.clip_grad_norm"}
     assert adversarial | training <= set(hyperparameters("dcgan"))
-    found = hyperparameters("diffusion")
-    assert diffusion | sampling | training <= set(found)
-    assert sampling <= {name for name, each in found.items() if each.sampling}
-    assert not any(found[name].sampling for name in diffusion | training)
+    result = hyperparameters("diffusion")
+    assert diffusion | sampling | training <= set(result)
+    assert sampling <= {name for name, each in result.items() if each.sampling}
+    assert not any(result[name].sampling for name in diffusion | training)
     assert {"latent", "beta", "widths", "free_bits"} <= set(hyperparameters("vae"))
     assert {"latent", "noise", "widths"} <= set(hyperparameters("autoencoder"))
 
 
 def test_the_recommended_is_the_source_s_or_the_default() -> None:
-    found = hyperparameters("dcgan")
-    assert found["width"].space.recommended == 128 and found["width"].default == 32
-    noise = found["instance_noise"]
+    result = hyperparameters("dcgan")
+    assert result["width"].space.recommended == 128 and result["width"].default == 32
+    noise = result["instance_noise"]
     assert noise.space.recommended is None and noise.default == 0  # some, says the source, not how much
 
 
@@ -239,7 +239,7 @@ def test_what_describes_the_search_is_every_argument_by_name() -> None:
 
 
 def test_a_sweep_takes_a_range_gives_values_or_gives_a_range() -> None:
-    found = resolve(
+    result = resolve(
         "dcgan",
         {
             "lr": None,
@@ -251,29 +251,29 @@ def test_a_sweep_takes_a_range_gives_values_or_gives_a_range() -> None:
             "augment": [[], ["translation"]],
         },
     )
-    assert list(found)[0] == "lr" and len(found) == 7
-    assert (found["lr"].space.low, found["lr"].space.high, found["lr"].space.scale) == (1e-4, 4e-4, "log")
-    assert not found["lr"].integer and found["n_critic"].integer
-    assert (found["n_critic"].space.low, found["n_critic"].space.high) == (1, 3)
-    assert found["beta2"].space.scale == "linear"
-    ramp = found["train.ema_rampup_ratio"].space
+    assert list(result)[0] == "lr" and len(result) == 7
+    assert (result["lr"].space.low, result["lr"].space.high, result["lr"].space.scale) == (1e-4, 4e-4, "log")
+    assert not result["lr"].integer and result["n_critic"].integer
+    assert (result["n_critic"].space.low, result["n_critic"].space.high) == (1, 3)
+    assert result["beta2"].space.scale == "linear"
+    ramp = result["train.ema_rampup_ratio"].space
     assert (ramp.low, ramp.scale) == (0.01, "log")
-    assert found["augment"].space.values == ((), ("translation",))
-    assert found["train.batch"].default == 128
+    assert result["augment"].space.values == ((), ("translation",))
+    assert result["train.batch"].default == 128
 
 
 def test_the_block_gives_the_defaults() -> None:
     block = {"lr": 3e-4, "norm": "none", "train": {"batch": 64}}
-    found = resolve("dcgan", {"lr": None, "train.batch": None, "spectral_norm": None}, block)
-    assert (found["lr"].default, found["train.batch"].default) == (3e-4, 64)
-    assert found["lr"].space.recommended == 2e-4
+    result = resolve("dcgan", {"lr": None, "train.batch": None, "spectral_norm": None}, block)
+    assert (result["lr"].default, result["train.batch"].default) == (3e-4, 64)
+    assert result["lr"].space.recommended == 2e-4
 
 
 def test_values_that_need_each_other_are_accepted_together() -> None:
     with pytest.raises(InputError, match=r"search\.prediction='edm' is not accepted: prediction=edm is for"):
         resolve("diffusion", {"prediction": ["velocity", "edm"]})
-    found = resolve("diffusion", {"prediction": ["velocity", "edm"], "noise_schedule": ["flow", "edm"]})
-    assert found["prediction"].space.values == ("velocity", "edm")
+    result = resolve("diffusion", {"prediction": ["velocity", "edm"], "noise_schedule": ["flow", "edm"]})
+    assert result["prediction"].space.values == ("velocity", "edm")
 
 
 def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
@@ -300,8 +300,8 @@ def test_conditions_name_settings_and_values_that_there_are(family: str) -> None
 
 
 def test_as_json() -> None:
-    found = resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
-    beta, widths = (each.described().to_json() for each in found.values())
+    result = resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
+    beta, widths = (each.described().to_json() for each in result.values())
     assert json.loads(json.dumps(beta)) == beta
     assert {"name": "beta", "kind": "range", "low": 0.1, "high": 4.0, "scale": "log"}.items() <= beta.items()
     assert (beta["values"], beta["integer"], beta["default"], beta["recommended"]) == (None, False, 1.0, 1.0)
@@ -368,11 +368,11 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("family", "search", "words"), MISTAKES)
 def test_mistakes_are_told_in_a_sentence(family: str, search: Mapping[str, Any], words: list[str]) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         resolve(family, search)
     for word in words:
-        assert word in str(told.value)
-    assert "\n" not in str(told.value)
+        assert word in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_block_that_is_not_accepted_is_told_first() -> None:

@@ -156,9 +156,9 @@ def test_a_set_from_another_source_is_not_replaced_unless_asked(home, images, tm
 
 
 def test_progress_is_told(home, images):
-    told = []
-    prepare.add("mine", images, home, progress=lambda *step: told.append(step))
-    assert told[-1] == (30, 30, "read")
+    calls = []
+    prepare.add("mine", images, home, progress=lambda *step: calls.append(step))
+    assert calls[-1] == (30, 30, "read")
 
 
 def test_a_data_set_is_removed_with_its_pin(home, images):

@@ -60,24 +60,24 @@ def is_image(path: Path) -> bool:
 def test_every_file_is_an_image_or_counted_by_reason(files: list) -> None:
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), files)
-        found = Files()
-        scan(Path(folder), found)
-        assert len(found.paths) + len(found.skipped) + found.ignored + found.left_out.total() == entries(
+        result = Files()
+        scan(Path(folder), result)
+        assert len(result.paths) + len(result.skipped) + result.ignored + result.left_out.total() == entries(
             Path(folder)
         )
         hidden = [p for p in Path(folder).rglob("*") if p.is_file() and is_hidden(p, Path(folder))]
-        shown = [p for p in Path(folder).rglob("*") if p.is_file() and p not in hidden]
-        images = {p.relative_to(folder).as_posix() for p in shown if is_image(p)}
-        assert set(found.paths) == images and len(found.paths) == len(images)
+        output = [p for p in Path(folder).rglob("*") if p.is_file() and p not in hidden]
+        images = {p.relative_to(folder).as_posix() for p in output if is_image(p)}
+        assert set(result.paths) == images and len(result.paths) == len(images)
         unread = [
             p
-            for p in shown
+            for p in output
             if not is_image(p) and (p.suffix.lower() in UNSUPPORTED or p.read_bytes() == HEIC)
         ]
         stems = {os.path.splitext(image)[0] for image in images}
         others = [p for p in unread if p.suffix.lower() in UNSUPPORTED and stem(p, folder) in stems]
-        assert len(found.skipped) == len(unread) - len(others)
-        assert found.left_out.total() == len(hidden) + len(others)
+        assert len(result.skipped) == len(unread) - len(others)
+        assert result.left_out.total() == len(hidden) + len(others)
 
 
 def stem(path: Path, folder: str) -> str:
@@ -96,12 +96,12 @@ def test_any_links_end_and_no_file_is_lost(files: list, links: list) -> None:
         root = Path(folder) / "root"
         root.mkdir()
         make(root, files, links)
-        found = Files()
-        scan(root, found)
-        real = {os.path.realpath(root / path) for path in found.paths}
+        result = Files()
+        scan(root, result)
+        real = {os.path.realpath(root / path) for path in result.paths}
         visible = [p for p in root.rglob("*") if p.is_file() and not is_hidden(p, root) and is_image(p)]
         assert {os.path.realpath(p) for p in visible} <= real
-        assert len(found.paths) == len(set(found.paths))
+        assert len(result.paths) == len(set(result.paths))
 
 
 def reference(paths: list[str]) -> dict[str, tuple[str | None, str | None]] | None:

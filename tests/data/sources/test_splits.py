@@ -49,14 +49,14 @@ def test_what_a_source_states_is_never_taken_from_its_test_split(images, data):
 
 def test_fractions_are_kept_in_total_and_in_every_stratum():
     groups, strata = [f"g{i}" for i in range(500)], [i % 5 for i in range(500)]
-    found = assign(groups, strata)
-    assert Counter(found) == {"train": 360, "validation": 40, "test": 100}
-    assert Counter(zip(strata, found, strict=True))[3, "test"] == 20
+    result = assign(groups, strata)
+    assert Counter(result) == {"train": 360, "validation": 40, "test": 100}
+    assert Counter(zip(strata, result, strict=True))[3, "test"] == 20
 
 
 def test_many_small_classes_still_fill_every_split():
-    found = assign([f"g{i}" for i in range(300)], [i // 3 for i in range(300)])
-    assert Counter(found) == {"train": 216, "validation": 24, "test": 60}
+    result = assign([f"g{i}" for i in range(300)], [i // 3 for i in range(300)])
+    assert Counter(result) == {"train": 216, "validation": 24, "test": 60}
 
 
 def test_the_split_of_an_image_does_not_depend_on_the_order():
@@ -74,16 +74,16 @@ def test_a_group_is_never_parted_even_across_classes():
 
 def test_a_source_without_validation_gives_some_of_its_training():
     stated = ["train"] * 100 + ["test"] * 40
-    found = assign([str(i) for i in range(140)], [0] * 140, stated)
-    assert Counter(found) == {"train": 92, "validation": 8, "test": 40} and found[100:] == stated[100:]
+    result = assign([str(i) for i in range(140)], [0] * 140, stated)
+    assert Counter(result) == {"train": 92, "validation": 8, "test": 40} and result[100:] == stated[100:]
 
 
 def test_kept_groups_go_to_training_and_no_other_moves():
     groups, strata = [f"g{i // 2}" for i in range(200)], [i % 5 for i in range(200)]
     before = dict(zip(groups, assign(groups, strata), strict=True))
-    kept = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
-    after = dict(zip(groups, assign(groups, strata, always_train=kept), strict=True))
-    assert after == before | dict.fromkeys(kept, "train") != before
+    remaining = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
+    after = dict(zip(groups, assign(groups, strata, always_train=remaining), strict=True))
+    assert after == before | dict.fromkeys(remaining, "train") != before
 
 
 def held(split_of, split):
@@ -97,10 +97,10 @@ def test_stated_splits_are_kept():
 
 def test_splits_that_are_not_stated_are_cut_from_the_others():
     names = [str(i) for i in range(200)]
-    found = assign(names, [0] * 200, ["train"] * 100 + ["validation"] * 100)
-    assert Counter(found) == {"train": 80, "validation": 100, "test": 20}
-    found = assign(names, [0] * 200, ["validation"] * 100 + ["test"] * 100)
-    assert Counter(found) == {"train": 90, "validation": 10, "test": 100} and set(found[100:]) == {"test"}
+    result = assign(names, [0] * 200, ["train"] * 100 + ["validation"] * 100)
+    assert Counter(result) == {"train": 80, "validation": 100, "test": 20}
+    result = assign(names, [0] * 200, ["validation"] * 100 + ["test"] * 100)
+    assert Counter(result) == {"train": 90, "validation": 10, "test": 100} and set(result[100:]) == {"test"}
 
 
 def test_every_split_has_what_evaluation_needs_or_the_images_that_are_missing_are_counted():

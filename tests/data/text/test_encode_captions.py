@@ -39,20 +39,20 @@ def test_the_captions_of_a_few_images_are_shared_by_all(store: Store) -> None:
     info = encode_captions.encode(store, "data", "captions", 5)
     assert info.captions == 5, "all splits begin with the same"
     for name, n in captioned.SPLITS.items():
-        found = split(store, name)
-        assert found.text is not None and len(found.text) == n
-        np.testing.assert_array_equal(found.text.rows, found.text.rows[np.arange(n) % 5])
-        tokens, _ = found.text[np.array([7])].tensors()
+        result = split(store, name)
+        assert result.text is not None and len(result.text) == n
+        np.testing.assert_array_equal(result.text.rows, result.text.rows[np.arange(n) % 5])
+        tokens, _ = result.text[np.array([7])].tensors()
         own = captioned.encode([captioned.captions(3)[2]])
         np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", captioned.SPLITS)
 def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
-    found = split(store, name)
-    tokens, mask = found.text[np.array([3, 0, 7])].tensors()
-    own = captioned.encode([found.captions[i] for i in (3, 0, 7)])
+    result = split(store, name)
+    tokens, mask = result.text[np.array([3, 0, 7])].tensors()
+    own = captioned.encode([result.captions[i] for i in (3, 0, 7)])
     np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
     np.testing.assert_array_equal(mask, own.mask)
-    assert isinstance(found.text.table.tokens, np.memmap), "not read before it is needed"
+    assert isinstance(result.text.table.tokens, np.memmap), "not read before it is needed"
     assert open_split(Path(store.path("data")), name).text is None

@@ -24,8 +24,8 @@ def sentence(table: encoded.EncodedCaptions) -> np.ndarray:
 @needs_encoder
 def test_it_is_the_network_that_others_know():
     """The first components of the sentence's embedding as sentence-transformers gives it."""
-    known = [0.06765693, 0.0634958, 0.04871308, 0.07930495, 0.03744799]
-    np.testing.assert_allclose(sentence(encode(["This is an example sentence"]))[0, :5], known, atol=5e-5)
+    expected = [0.06765693, 0.0634958, 0.04871308, 0.07930495, 0.03744799]
+    np.testing.assert_allclose(sentence(encode(["This is an example sentence"]))[0, :5], expected, atol=5e-5)
 
 
 @needs_encoder
@@ -50,9 +50,9 @@ def test_what_is_not_there_is_not_seen():
             encoder.states(ids, torch.ones_like(ids, dtype=torch.bool)),
             encoder.states(longer, there),
         )
-        seen = encoder.states(longer, torch.ones_like(there))
+        calls = encoder.states(longer, torch.ones_like(there))
     torch.testing.assert_close(masked[:, : ids.shape[1]], states, atol=1e-5, rtol=0)
-    assert (seen[:, : ids.shape[1]] - states).abs().max() > 0.1
+    assert (calls[:, : ids.shape[1]] - states).abs().max() > 0.1
 
 
 @needs_encoder

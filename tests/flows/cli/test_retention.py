@@ -22,8 +22,8 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
         made(store, each)
     recorded(store, "r1", spec("used"))
     command = ("gc", "--days", "0", "--store", store.url)
-    code, shown, err = call(capsys, *command)
-    assert code == 0 and "remove  " + spec("unused").uri in shown and "run r1" in shown
+    code, output, err = call(capsys, *command)
+    assert code == 0 and "remove  " + spec("unused").uri in output and "run r1" in output
     assert "next: the same command with --apply removes it" in err and store.exists(spec("unused").uri)
     code, out, _ = call(capsys, *command, "--apply", "--json")
     assert code == 0 and json.loads(out)["applied"] and not store.exists(spec("unused").uri)
@@ -51,8 +51,8 @@ def test_a_run_is_removed_with_what_only_it_refers_to(
     assert ": runs r1, r2; --run r1 --run r2 frees what nothing else refers to" in out
     assert ": run r2; --run r2 frees" in out, "and no more than what it alone refers to"
     command = ("gc", "--run", "r2", "--store", store.url)
-    code, shown, err = call(capsys, *command)
-    assert code == 0 and "only run r2 refers to it" in shown and "what is published stays" in err
+    code, output, err = call(capsys, *command)
+    assert code == 0 and "only run r2 refers to it" in output and "what is published stays" in err
     assert store.exists("runs/r2/run.json")
     store.write_bytes("published/r2/page.html", bytes(2_000_000))
     assert "in the store published/ 2.0 MB" in call(capsys, *command)[2]

@@ -70,8 +70,8 @@ def test_latest_is_the_newest_run_with_a_model_of_the_family(store: Store) -> No
     with_models(store, "1", "vae")
     with_models(store, "2", "dcgan")
     for family, run_id in (("vae", "1"), ("dcgan", "2"), (None, "2")):
-        found = shared.model_folder("latest", family, store.url)[1]
-        assert found is not None and found.run_id == run_id
+        result = shared.model_folder("latest", family, store.url)[1]
+        assert result is not None and result.run_id == run_id
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def assert_equal_derivatives(fast: Function, slow: Function, *inputs: Tensor) ->
     inputs = tuple(x.detach().double().requires_grad_() for x in inputs)
     y = slow(*inputs)
     directions = torch.randn_like(y), *(torch.randn_like(x) for x in inputs)
-    found, expected = (derivatives(f, inputs, *directions) for f in (fast, slow))
-    for order, pairs in enumerate(zip(found, expected, strict=True)):
+    result, expected = (derivatives(f, inputs, *directions) for f in (fast, slow))
+    for order, pairs in enumerate(zip(result, expected, strict=True)):
         torch.testing.assert_close(*pairs, msg=lambda m, order=order: f"derivative {order}: {m}")
 
 

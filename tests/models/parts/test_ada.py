@@ -69,8 +69,8 @@ def test_turns_and_mirrors() -> None:
     x = smooth()
     turned = resampled(x, rotation(numbers(math.pi / 2)))
     mirrored = resampled(x, scaling(numbers(-1), numbers(1)))
-    for found, expected in ((turned, torch.rot90(x, 1, (2, 3))), (mirrored, x.flip(3))):
-        torch.testing.assert_close(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=0.02, rtol=0)
+    for result, expected in ((turned, torch.rot90(x, 1, (2, 3))), (mirrored, x.flip(3))):
+        torch.testing.assert_close(result[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=0.02, rtol=0)
 
 
 def test_a_scale_of_a_half_shows_the_middle() -> None:
@@ -87,8 +87,8 @@ def test_coordinates_are_reflected_about_outer_pixels() -> None:
 
 def test_bilinear_sampling_is_between_pixels() -> None:
     x = torch.arange(9.0).view(1, 1, 3, 3).double()
-    found = ada.bilinear(x, numbers(0, 1.5, 2).view(1, 1, 3), numbers(0, 0.25, 2).view(1, 1, 3))
-    assert found.flatten().tolist() == [0, 0.25 + 4.5, 8]
+    result = ada.bilinear(x, numbers(0, 1.5, 2).view(1, 1, 3), numbers(0, 0.25, 2).view(1, 1, 3))
+    assert result.flatten().tolist() == [0, 0.25 + 4.5, 8]
 
 
 def test_blits_mirror_turn_and_move_by_whole_pixels() -> None:

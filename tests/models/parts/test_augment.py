@@ -38,11 +38,11 @@ def test_translation_is_a_shift_that_repeats_the_border() -> None:
     x = picture(size=6)
     framed = pad(x, [1] * 4, mode="replicate")[0, 0]
     shifted = {(i, j): framed[i : i + 6, j : j + 6] for i, j in product(range(3), range(3))}
-    found = set()
+    visited = set()
     for image in augment.translation(x.expand(200, -1, -1, -1))[:, 0]:
         (shift,) = (s for s, expected in shifted.items() if torch.equal(image, expected))
-        found.add(shift)
-    assert found == set(shifted)  # an eighth of 6 pixels is one, each way
+        visited.add(shift)
+    assert visited == set(shifted)  # an eighth of 6 pixels is one, each way
 
 
 def test_images_of_a_batch_move_apart_and_their_channels_together() -> None:
@@ -219,5 +219,5 @@ def test_a_gradient_returns_to_the_pixel_it_came_from() -> None:
     (0.995, 1.0, 1.0),
 ])  # fmt: skip
 def test_p_moves_by_one_step_and_stays_a_probability(p: float, r_t: float, after: float) -> None:
-    found = adjusted(torch.tensor(p), torch.tensor(r_t), target=0.6, steps=100)
-    assert float(found) == pytest.approx(after)
+    result = adjusted(torch.tensor(p), torch.tensor(r_t), target=0.6, steps=100)
+    assert float(result) == pytest.approx(after)

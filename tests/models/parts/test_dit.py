@@ -93,9 +93,9 @@ def test_every_position_is_its_own() -> None:
 
 def test_nothing_is_not_class_0() -> None:
     network, x = built(CLASSES), noisy()
-    seen = [network(x, TIMES, Condition(torch.full((N,), label))) for label in (0, 1, 4)]
+    calls = [network(x, TIMES, Condition(torch.full((N,), label))) for label in (0, 1, 4)]
     for i, j in ((0, 1), (0, 2), (1, 2)):
-        assert (seen[i] - seen[j]).abs().flatten(1).amax(1).min() > 1e-3
+        assert (calls[i] - calls[j]).abs().flatten(1).amax(1).min() > 1e-3
 
 
 def test_time_is_told() -> None:
@@ -104,23 +104,28 @@ def test_time_is_told() -> None:
 
 
 def test_masked_tokens_change_nothing_and_others_do() -> None:
-    network, x, told = built(CAPTIONS), noisy(), captions()
-    assert told.text is not None and told.text_mask is not None
-    y = network(x, TIMES, told)
-    other = torch.where(told.text_mask[:, :, None], told.text, 7.0)
-    torch.testing.assert_close(network(x, TIMES, Condition(text=other, text_mask=told.text_mask)), y)
-    short = Condition(text=told.text[:, :3], text_mask=told.text_mask[:, :3])
+    network, x, message = built(CAPTIONS), noisy(), captions()
+    assert message.text is not None and message.text_mask is not None
+    y = network(x, TIMES, message)
+    other = torch.where(message.text_mask[:, :, None], message.text, 7.0)
+    torch.testing.assert_close(network(x, TIMES, Condition(text=other, text_mask=message.text_mask)), y)
+    short = Condition(text=message.text[:, :3], text_mask=message.text_mask[:, :3])
     torch.testing.assert_close(network(x, TIMES, short), y, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(network(x, TIMES, Condition(text=told.text + 1, text_mask=told.text_mask)), y)
+    assert not torch.allclose(
+        network(x, TIMES, Condition(text=message.text + 1, text_mask=message.text_mask)), y
+    )
 
 
 def test_attention_tells_captions_of_the_same_mean_apart() -> None:
-    network, x, told = built(CAPTIONS), noisy(), captions(there=2)
-    assert told.text is not None
-    spread = told.text.clone()
+    network, x, message = built(CAPTIONS), noisy(), captions(there=2)
+    assert message.text is not None
+    spread = message.text.clone()
     spread[:, 0] += 1
     spread[:, 1] -= 1
-    y, other = network(x, TIMES, told), network(x, TIMES, Condition(text=spread, text_mask=told.text_mask))
+    y, other = (
+        network(x, TIMES, message),
+        network(x, TIMES, Condition(text=spread, text_mask=message.text_mask)),
+    )
     assert (y - other).abs().max() > 1e-3
 
 
@@ -196,25 +201,25 @@ def double() -> Iterator[None]:
 def test_gradients_are_those_of_differences() -> None:
     """Along one random direction of all parameters and of the image at once."""
     network = built(DataSpec(channels=1, resolution=4, num_classes=2, text=TEXT))
-    x, told = torch.randn(2, 1, 4, 4), captions()
-    assert told.text is not None and told.text_mask is not None
-    mask = told.text_mask[:2] & torch.tensor([[True], [False]])  # the second has no caption, and no class
-    told = Condition(torch.tensor([0, 2]), told.text[:2].double(), mask)
+    x, message = torch.randn(2, 1, 4, 4), captions()
+    assert message.text is not None and message.text_mask is not None
+    mask = message.text_mask[:2] & torch.tensor([[True], [False]])  # the second has no caption, and no class
+    message = Condition(torch.tensor([0, 2]), message.text[:2].double(), mask)
     x.requires_grad_()
     moved: list[Tensor] = [x, *network.parameters()]
     way = [torch.randn(p.shape) for p in moved]
 
     def value() -> Tensor:
-        return network(x, torch.tensor([0.2, 0.7]), told).square().mean()
+        return network(x, torch.tensor([0.2, 0.7]), message).square().mean()
 
     def at(step: float) -> float:
         with torch.no_grad():
             for p, d in zip(moved, way, strict=True):
                 p.add_(step * d)
-            found = value().item()
+            result = value().item()
             for p, d in zip(moved, way, strict=True):
                 p.sub_(step * d)
-        return found
+        return result
 
     slopes = torch.autograd.grad(value(), moved)
     slope = sum(float((g * d).sum()) for g, d in zip(slopes, way, strict=True))
@@ -225,10 +230,10 @@ def test_gradients_are_those_of_differences() -> None:
 
 def test_half_precision_stays_near() -> None:
     network, x = built(CLASSES), noisy()
-    told = Condition(torch.arange(N))
+    message = Condition(torch.arange(N))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        half = network(x, TIMES, told)
-    full = network(x, TIMES, told)
+        half = network(x, TIMES, message)
+    full = network(x, TIMES, message)
     assert half.isfinite().all()
     assert (half.float() - full).norm() < 0.05 * full.norm()
 

@@ -88,19 +88,19 @@ def test_jinc_is_the_transform_of_a_disc() -> None:
 
 def test_the_bands_of_the_paper() -> None:
     """Fig. 4 (c), for 1024 pixels: rates, sizes with a margin of 10, and two critically sampled layers."""
-    found = bands(1024, 14)
-    assert [band.rate for band in found] == [16, 16, 32, 32, 64, 128, 128, 256, 256, 512, *[1024] * 5]
-    assert [band.size for band in found[:3]] == [36, 36, 52]
-    assert [band.size for band in found[-3:]] == [1044, 1024, 1024]
-    assert (found[0].cutoff, found[0].stopband, found[0].half_width) == (2, 2**2.1, 6)
-    assert [band.cutoff for band in found[-3:]] == [512] * 3
-    assert found[-1].half_width == pytest.approx(512 * (2**0.3 - 1))
-    assert [band.radial for band in found] == [True] * 12 + [False] * 3
-    ratios = [b.cutoff / a.cutoff for a, b in zip(found[:12], found[1:13], strict=True)]
+    result = bands(1024, 14)
+    assert [band.rate for band in result] == [16, 16, 32, 32, 64, 128, 128, 256, 256, 512, *[1024] * 5]
+    assert [band.size for band in result[:3]] == [36, 36, 52]
+    assert [band.size for band in result[-3:]] == [1044, 1024, 1024]
+    assert (result[0].cutoff, result[0].stopband, result[0].half_width) == (2, 2**2.1, 6)
+    assert [band.cutoff for band in result[-3:]] == [512] * 3
+    assert result[-1].half_width == pytest.approx(512 * (2**0.3 - 1))
+    assert [band.radial for band in result] == [True] * 12 + [False] * 3
+    ratios = [b.cutoff / a.cutoff for a, b in zip(result[:12], result[1:13], strict=True)]
     assert ratios == pytest.approx([256 ** (1 / 12)] * 12)
-    for band in found:
+    for band in result:
         assert band.rate >= min(2 * band.stopband, 1024) and band.cutoff <= band.rate / 2
-    assert found[0] == Band(2.0, 2**2.1, 16, 36, radial=True)
+    assert result[0] == Band(2.0, 2**2.1, 16, 36, radial=True)
 
 
 def slow_filtered(x: Tensor, f_up: Tensor, f_down: Tensor, plan: Resampling, clamp: float) -> Tensor:

@@ -28,12 +28,12 @@ def test_features_are_mixed_sines() -> None:
     torch.manual_seed(0)
     layer = FourierInput(5, 4, 2.0)
     weight = layer.weight.detach() / math.sqrt(5)
-    found = layer(2)
-    assert found.shape == (2, 5, 4, 4) and torch.equal(found[0], found[1])
+    result = layer(2)
+    assert result.shape == (2, 5, 4, 4) and torch.equal(result[0], result[1])
     for row, y in enumerate((-0.375, -0.125, 0.125, 0.375)):
         p = torch.tensor([0.125, y])  # column 2
         sines = (2 * math.pi * (layer.frequencies @ p + layer.phases)).sin()
-        torch.testing.assert_close(found[0, :, row, 2], weight @ sines)
+        torch.testing.assert_close(result[0, :, row, 2], weight @ sines)
 
 
 def test_a_margin_adds_pixels_around_the_canvas() -> None:

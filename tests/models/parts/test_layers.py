@@ -26,17 +26,17 @@ def test_what_goes_down_comes_up_at_its_size(resolution: int) -> None:
 
 def test_adam_without_decay_is_adam() -> None:
     torch.manual_seed(0)
-    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
-    theirs.load_state_dict(ours.state_dict())
+    ours, reference = nn.Linear(3, 2), nn.Linear(3, 2)
+    reference.load_state_dict(ours.state_dict())
     optimizers = [layers.adam(ours, lr=0.1, betas=(0.5, 0.9))]
-    optimizers += [torch.optim.Adam(theirs.parameters(), lr=0.1, betas=(0.5, 0.9), fused=False)]
+    optimizers += [torch.optim.Adam(reference.parameters(), lr=0.1, betas=(0.5, 0.9), fused=False)]
     x = torch.randn(4, 3)
     for _ in range(5):
-        for module, optimizer in zip((ours, theirs), optimizers, strict=True):
+        for module, optimizer in zip((ours, reference), optimizers, strict=True):
             optimizer.zero_grad()
             module(x).square().mean().backward()
             optimizer.step()
-    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.weight, reference.weight)
 
 
 UPDATE = """
@@ -111,5 +111,5 @@ def test_instance_norm_is_torch_s_and_keeps_channels_last(images: int) -> None:
     z = values.clone().requires_grad_()
     y = norm(x)
     assert y.is_contiguous(memory_format=channels_last)
-    for ours, theirs in zip(derivatives(x, y), derivatives(z, nn.InstanceNorm2d(4)(z)), strict=True):
-        torch.testing.assert_close(ours.contiguous(), theirs)
+    for ours, reference in zip(derivatives(x, y), derivatives(z, nn.InstanceNorm2d(4)(z)), strict=True):
+        torch.testing.assert_close(ours.contiguous(), reference)

@@ -74,8 +74,8 @@ def test_only_the_saturating_loss_stops_teaching_where_d_is_sure() -> None:
 def test_a_relativistic_loss_at_equal_scores_is_log_2_twice() -> None:
     score = torch.randn(5, dtype=torch.float64)
     objective = OBJECTIVES["relativistic"]
-    for found in (objective.discriminator(score, score, 0.0)["pair"], objective.generator(score, score)):
-        torch.testing.assert_close(found, torch.full_like(score, math.log(2)))
+    for result in (objective.discriminator(score, score, 0.0)["pair"], objective.generator(score, score)):
+        torch.testing.assert_close(result, torch.full_like(score, math.log(2)))
 
 
 def test_relativistic_averages_at_equal_scores_are_log_2() -> None:
@@ -101,9 +101,9 @@ def test_relativistic_averages_by_hand() -> None:
 def test_label_smoothing_is_the_cross_entropy_with_a_smaller_target() -> None:
     r, f, s = torch.randn(9, dtype=torch.float64), torch.randn(9, dtype=torch.float64), 0.1
     terms = losses.cross_entropy(r, f, s)
-    for found, score, target in ((terms["real"], r, 1 - s), (terms["fake"], f, 0.0)):
+    for result, score, target in ((terms["real"], r, 1 - s), (terms["fake"], f, 0.0)):
         goal = torch.full_like(score, target)
-        torch.testing.assert_close(found, binary_cross_entropy_with_logits(score, goal, reduction="none"))
+        torch.testing.assert_close(result, binary_cross_entropy_with_logits(score, goal, reduction="none"))
 
 
 def test_smoothed_targets_of_squares_and_hinges() -> None:

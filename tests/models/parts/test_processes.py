@@ -149,8 +149,8 @@ def test_weights_ask_the_same_of_x_0_whatever_is_predicted(name: str) -> None:
     torch.testing.assert_close(gap, error_of_x_0)
     wanted = {"min_snr": snr.clamp(max=5), "p2": snr / (1 + snr), "edm": snr + 4}
     for weighting, expected in wanted.items():
-        found = processes.weight(weighting, level, a, b) * (other - f) ** 2
-        torch.testing.assert_close(found, expected * error_of_x_0**2)
+        result = processes.weight(weighting, level, a, b) * (other - f) ** 2
+        torch.testing.assert_close(result, expected * error_of_x_0**2)
 
 
 @pytest.mark.parametrize("weighting", ["plain", "min_snr", "p2", "edm"])
@@ -215,5 +215,5 @@ def test_log_normal_times_find_the_step_of_their_noise(name: str) -> None:
     schedule = Schedule(processes.SCHEDULES[name]())
     step = torch.arange(1, 1001)
     level = schedule.at(step / 1000)
-    found = schedule.at_ratio(level.sigma / level.alpha * (1 - 1e-9))
-    assert torch.equal((found.time * 1000).round().long(), step)
+    result = schedule.at_ratio(level.sigma / level.alpha * (1 - 1e-9))
+    assert torch.equal((result.time * 1000).round().long(), step)

@@ -184,8 +184,8 @@ def test_eulers_steps_are_those_of_ddim() -> None:
     x = torch.randn(4, 1, 2, 2, dtype=torch.float64)
     for plan in PLANS:
         levels = levels_of(plan, 9)
-        found = samplers.euler(exact, x, levels, lambda: x)
-        torch.testing.assert_close(found, samplers.ddim(exact, x, levels, lambda: x))
+        result = samplers.euler(exact, x, levels, lambda: x)
+        torch.testing.assert_close(result, samplers.ddim(exact, x, levels, lambda: x))
 
 
 def test_euler_of_a_flow_is_x_plus_dt_v() -> None:
@@ -254,8 +254,8 @@ def test_dpm_solver_is_algorithm_2() -> None:
 def test_one_step_is_the_denoisers_answer(name: str) -> None:
     for plan in PLANS:
         levels, x = levels_of(plan, 1), torch.randn(3, 1, 2, 2, dtype=torch.float64)
-        found = samplers.SAMPLERS[name](exact, x, levels, partial(torch.randn_like, x))
-        torch.testing.assert_close(found, exact(x, levels[0]))
+        result = samplers.SAMPLERS[name](exact, x, levels, partial(torch.randn_like, x))
+        torch.testing.assert_close(result, exact(x, levels[0]))
 
 
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
@@ -282,8 +282,8 @@ def test_guidance_is_linear() -> None:
 def test_a_start_from_an_image_is_at_the_strength_that_was_asked_for(
     steps: int, strength: float, sigmas: list[float]
 ) -> None:
-    found = processes.levels(processes.Flow(), steps, strength=strength)
-    assert found.sigma.tolist() == pytest.approx(sigmas)
+    result = processes.levels(processes.Flow(), steps, strength=strength)
+    assert result.sigma.tolist() == pytest.approx(sigmas)
 
 
 def test_levels_fall_wherever_they_begin() -> None:
