@@ -1,7 +1,8 @@
 """The mirrors of remote folders on this node: held while in use; beyond a size, the oldest are removed.
 
 A folder of the cache, <cache>/<address>/, has a lock file beside the cache, which processes share as long as
-they live.
+they live. It is locked with flock: the shared lock of filelock is an SQLite connection, which a process that
+is forked must not inherit.
 """
 
 from __future__ import annotations

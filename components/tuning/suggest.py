@@ -1,4 +1,8 @@
-"""Values for trials: random, on a grid, or suggested by Optuna."""
+"""Values for trials: random, on a grid, or suggested by Optuna.
+
+Random values and grids are made here and not by Optuna's samplers, whose choices depend on the trials before:
+value i depends on the seed and i alone, so that a longer or continued sweep begins with the same trials.
+"""
 
 from __future__ import annotations
 
