@@ -4,7 +4,7 @@
 
 Prints the largest sum of proportional set sizes (PSS) while a folder of images is judged, by the jobs and
 under the Ray of `atelier evaluate`, against as many test images: features, real baselines, all metrics. At
-stake: 2 GB.
+stake: 2 GB, which is 2,048 MiB.
 With --looked only so many pass through the network and the other features are made up, since its memory does
 not grow with n. This process imports no more than `atelier evaluate` does; torch is for the workers.
 Needs pip install --require-hashes -r requirements/peers.txt.
@@ -68,7 +68,7 @@ def measure(args: argparse.Namespace) -> None:
         apart(invent, store, "parts", visits, args.images)
         peaks += [step("all metrics", "evaluate_external", verdict)]
         ray_cluster.disconnect()
-    print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
+    print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MiB")
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -137,12 +137,12 @@ def write_data(folder: Path, count: int) -> None:
 
 
 def peak(what: str, run: Callable[[], object]) -> float:
-    """The most memory in MB that this process and all below it held while `run` ran."""
+    """The most memory in MiB that this process and all below it held while `run` ran."""
     began = time.perf_counter()
     with watched() as sizes:
         run()
-    most = max(sizes) / 1000
-    print(f"{what:<32} {time.perf_counter() - began:8.1f} s  {most:8,.0f} MB", flush=True)
+    most = max(sizes) / 1024
+    print(f"{what:<32} {time.perf_counter() - began:8.1f} s  {most:8,.0f} MiB", flush=True)
     return most
 
 

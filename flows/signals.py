@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from components.cluster import ray_cluster
+from components.common import interruption
 from components.common.interruption import interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,8 +53,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
         os.set_blocking(writes, False)
         signal.set_wakeup_fd(writes, warn_on_full_buffer=False)  # whatever the main thread waits for
         threading.Thread(target=_end_at_once, args=[reads], daemon=True).start()
-    interrupted.set()
-    ray_cluster.stop()
+    interruption.stop()
     raise KeyboardInterrupt
 
 

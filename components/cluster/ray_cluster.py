@@ -177,14 +177,6 @@ def _own_handler() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
 
 
-def stop() -> None:
-    """End all jobs, from a signal handler. Threads that wait for them then fail."""
-    interrupted.set()
-    ray = sys.modules.get("ray")
-    if ray is not None and hasattr(ray, "shutdown"):  # else it is being imported just now
-        ray.shutdown()
-
-
 def raise_if_interrupted(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
     """Report callback of a training in this process: raise RunError if it is to end."""
     if interrupted.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -19,3 +20,11 @@ def interrupted_within(seconds: float) -> bool:
     while not interrupted.is_set() and (rest := until - time.monotonic()) > 0:
         time.sleep(min(rest, POLL))
     return interrupted.is_set()
+
+
+def stop() -> None:
+    """End all jobs, from a signal handler. Threads that wait for them then fail."""
+    interrupted.set()
+    ray = sys.modules.get("ray")
+    if ray is not None and hasattr(ray, "shutdown"):  # else it is being imported just now
+        ray.shutdown()

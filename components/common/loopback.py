@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import urllib.request
 
 HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", "::1")  # the second address is that of a local Ray cluster
 ADDRESS = re.compile(r"\b127(?:\.\d{1,3}){3}\b")
@@ -33,6 +32,8 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     """Return whether a server on this machine answers a request with status 200."""
+    import urllib.request  # slow to import, and most commands ask no server
+
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as answer:

@@ -78,13 +78,6 @@ def test_a_wait_that_never_ends_does_not_keep_a_process_that_is_to_end(
     never.set()
 
 
-def test_ray_that_is_being_imported_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
-    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
-    ray_cluster.stop()
-    assert ray_cluster.interrupted.is_set()
-
-
 def test_jobs_are_functions_or_their_names() -> None:
     assert ray_cluster._run(divmod, 7, 2) == (3, 1)
     assert ray_cluster._run("components.common.chunks:ranges", 5, 3) == [(0, 3), (3, 2)]

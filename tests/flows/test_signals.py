@@ -87,7 +87,7 @@ import sys, threading, time
 from flows import signals
 
 signals.SECONDS, signals.TOGETHER = float(sys.argv[1]), 0.0
-signals.ray_cluster.stop = threading.Event().wait  # for ever
+signals.interruption.stop = threading.Event().wait  # for ever
 signals.stop_on_signals(command=True)
 print("ready", flush=True)
 time.sleep(600)
