@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from components.cluster import ray_cluster
+from components.common import interruption
 from components.common.errors import RunError
 from components.common.interruption import interrupted
 from flows import start
@@ -24,7 +24,7 @@ from flows.signals import SIGNALS, stop_on_signals
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What the handlers have stopped; afterwards the handlers are as before."""
     calls: list[str] = []
-    monkeypatch.setattr(ray_cluster, "stop", lambda: calls.append("cluster"))
+    monkeypatch.setattr(interruption, "stop", lambda: calls.append("cluster"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield calls
     for number, handler in before.items():
