@@ -124,7 +124,7 @@ def study(store: Store, made: Plan) -> Done:
 
 
 @pytest.fixture
-def found(store: Store, here: list[Any]) -> Iterator[tuple[Done, dict[str, Any]]]:
+def ablation_run(store: Store, here: list[Any]) -> Iterator[tuple[Done, dict[str, Any]]]:
     made = study(store, plan(store))
     yield made, cache.read(store, made)["studied"]
 
@@ -133,8 +133,8 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
     return sheets.decode_webp(store.read_bytes(f"{made.uri}/{name}"), 1)
 
 
-def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[Any]) -> None:
-    made, message = found
+def test_variants_are_judged_on_the_same_seeds(store: Store, ablation_run: Any, here: list[Any]) -> None:
+    made, message = ablation_run
     assert [name for name, _ in here] == [
         "real_baselines",
         *["evaluate_variant"] * 3,
@@ -156,7 +156,7 @@ def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: l
     np.testing.assert_allclose(quarter, -inverted, atol=1)
 
 
-def test_numbers_are_those_of_any_judgement(store: Store, found: Any, digits_ref: Any) -> None:
+def test_numbers_are_those_of_any_judgement(store: Store, ablation_run: Any, digits_ref: Any) -> None:
     from components.evaluation.evaluate import evaluate_samples
     from components.evaluation.reference import EvaluationSample
 
@@ -165,13 +165,13 @@ def test_numbers_are_those_of_any_judgement(store: Store, found: Any, digits_ref
     images = generate.draw(generator, card, n=N, seed=1_000_000, batch=N, labels="data", counts=counts)
     labels = generate.labels_for(range(N), counts, 1_000_000)
     expected = evaluate_samples(EvaluationSample(digits_ref.extractor(images), labels), digits_ref)
-    assert found[1]["studies"][0]["variants"][0]["metrics"] == {
+    assert ablation_run[1]["studies"][0]["variants"][0]["metrics"] == {
         name: metric.to_json() for name, metric in expected.items()
     }
 
 
-def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
-    made, message = found
+def test_the_way_is_shown(store: Store, ablation_run: Any, digits: Any) -> None:
+    made, message = ablation_run
     assert message["ways"]["reverse"] == {"path": "reverse.webp", "rows": 6, "columns": 10}
     assert message["ways"]["forward"] == {"path": "forward.webp", "rows": 4, "columns": 10}
     way = sheets.ungrid(row(store, made, "reverse.webp"), 8).reshape(6, 10, 1, 8, 8)
@@ -192,7 +192,7 @@ def test_variants_share_a_model_and_change_it_for_themselves(
     assert newest.entry and newest.entry[1][0].config == ToyConfig(), "no change stays with the model"
 
 
-def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:
+def test_done_once_then_cached(store: Store, ablation_run: Any, here: list[Any]) -> None:
     here.clear()
     again = study(store, plan(store))
     assert again.state == "cached" and here == [] and not store.exists(f"{again.uri}/parts")

@@ -45,7 +45,7 @@ def test_addresses_stay(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "output"),
     [
         ("failed; token=abc in /home/alice/secret", "failed; token=*** in secret"),
         ("/home/alice/mine.py:Net", "mine.py:Net"),
@@ -61,8 +61,8 @@ def test_addresses_stay(url: str) -> None:
         ("signal=3, monkey=1, --token-size 3", "signal=3, monkey=1, --token-size 3"),
     ],
 )
-def test_sentences_are_kept_without_secrets_and_folders(text: str, shown: str) -> None:
-    assert public(text) == shown
+def test_sentences_are_kept_without_secrets_and_folders(text: str, output: str) -> None:
+    assert public(text) == output
 
 
 def test_values_of_the_environment_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

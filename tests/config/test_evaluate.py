@@ -13,11 +13,11 @@ CUSTOM = {"name": "mine", "network": "a:B", "weights": "w", "sha256": "0" * 64, 
 
 
 @pytest.mark.parametrize(
-    ("given", "held_out"),
+    ("classes", "held_out"),
     [("all", "all"), (3, ("3",)), ([3, "seven"], ("3", "seven")), ((), ()), ("cat", ("cat",))],
 )
-def test_held_out_classes_may_be_one_or_several_names_or_numbers(given: Any, held_out: Any) -> None:
-    assert Evaluate(held_out_classes=given).held_out_classes == held_out
+def test_held_out_classes_may_be_one_or_several_names_or_numbers(classes: Any, held_out: Any) -> None:
+    assert Evaluate(held_out_classes=classes).held_out_classes == held_out
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ def test_lengths_and_the_cadence_of_snapshots_are_part_of_the_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"ema_sigma_rel": (0.3,)}, "from 0.01 to 0.28; 0.3 is not"),
         ({"ema_sigma_rel": (0.1, 0.1)}, "twice"),
         ({"ema_sigma_rel": (0.1,), "snapshot_samples": 0}, "snapshot_samples must not be 0"),
     ],
 )
-def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Train(**changes)
 
 

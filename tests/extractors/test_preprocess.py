@@ -44,8 +44,8 @@ def test_custom_preparation_has_a_mean_for_each_channel():
     np.testing.assert_allclose(prepare_custom(white, 4, [0.5], [0.25]), 2.0)
 
 
-@pytest.mark.parametrize(("edge", "seen"), [(8, 96), (96, 96), (97, 128), (224, 224), (300, 224)])
-def test_efficientnet_sees_multiples_of_32(edge, seen):
+@pytest.mark.parametrize(("edge", "resized"), [(8, 96), (96, 96), (97, 128), (224, 224), (300, 224)])
+def test_efficientnet_sees_multiples_of_32(edge, resized):
     x = prepare_efficientnet(torch.full((1, 1, edge, edge), 255, dtype=torch.uint8))
-    assert x.shape == (1, 3, seen, seen)
+    assert x.shape == (1, 3, resized, resized)
     np.testing.assert_allclose(x, 1.0, atol=1e-5)

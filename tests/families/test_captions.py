@@ -165,7 +165,7 @@ def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (SampleOptions(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
         (SampleOptions(sampler="heun"), "--sampler heun: captioned has no such setting"),
@@ -174,8 +174,8 @@ def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> Non
         (SampleOptions(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
     ],
 )
-def test_bad_options(options: SampleOptions, told: str, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=told):
+def test_bad_options(options: SampleOptions, message: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
     assert not (tmp_path / "x.png").exists()
 
@@ -197,7 +197,7 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
 
 
 @pytest.mark.parametrize(
-    ("family", "options", "told"),
+    ("family", "options", "message"),
     [
         ("dcgan", SampleOptions(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
         ("dcgan", SampleOptions(steps=4), "--steps 4: dcgan has no such setting"),
@@ -209,7 +209,7 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
     ],
 )
 def test_wishes_that_other_families_cannot_fulfil(
-    family: str, options: SampleOptions, told: str, tmp_path: Path
+    family: str, options: SampleOptions, message: str, tmp_path: Path
 ) -> None:
     store, card = Store(str(tmp_path)), DataSpec(1, 8, 10)
     built = catalogue.build(family, tiny.CONFIGS[family], card)
@@ -217,7 +217,7 @@ def test_wishes_that_other_families_cannot_fulfil(
         family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, options=options)
 
 

@@ -21,7 +21,7 @@ from tests.flows.test_setup import QUICKSTART
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("text", "output"),
     [
         ("s3://key:secret@bucket/path", "s3://bucket/path"),
         ("store.url=ftp://me:pw@host/x", "store.url=ftp://host/x"),
@@ -32,8 +32,8 @@ from tests.flows.test_setup import QUICKSTART
         ("s3://bucket/a/b", "s3://bucket/a/b"),
     ],
 )
-def test_no_credentials_and_no_folders_of_this_machine(said: str, shown: str) -> None:
-    assert public(said) == shown
+def test_no_credentials_and_no_folders_of_this_machine(text: str, output: str) -> None:
+    assert public(text) == output
 
 
 def test_redacted_keeps_everything_else() -> None:

@@ -118,13 +118,13 @@ def test_a_run_names_its_page_at_its_start_and_an_interruption_ends_what_it_show
 
 
 @pytest.mark.parametrize(
-    ("given", "finished", "starts"), [(True, False, 0), (False, True, 0), (False, False, 1)]
+    ("named", "finished", "starts"), [(True, False, 0), (False, True, 0), (False, False, 1)]
 )
 def test_a_cluster_starts_beside_the_server_if_a_stage_needs_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, digits: Path, given: bool, finished: bool, starts: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, digits: Path, named: bool, finished: bool, starts: int
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if given:
+    if named:
         monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     experiment = setup.experiment(QUICKSTART, ["data.name=digits"])
     monkeypatch.setattr(start.ray_cluster, "connect", connect := Mock())

@@ -173,7 +173,7 @@ def test_samples_are_truncated_towards_the_mean_of_w() -> None:
 # Growth.
 
 
-@pytest.mark.parametrize(("seen", "resolution", "fade"), [
+@pytest.mark.parametrize(("images", "resolution", "fade"), [
     (0, 8, 1.0),
     (599_999, 8, 1.0),
     (600_000, 8, 1.0),  # the same as 16 pixels with a fade of 0
@@ -188,12 +188,12 @@ def test_samples_are_truncated_towards_the_mean_of_w() -> None:
     (8_400_000, 1024, 1.0),
     (25_000_000, 1024, 1.0),
 ])  # fmt: skip
-def test_the_paper_s_growth_at_1024_pixels(seen: int, resolution: int, fade: float) -> None:
+def test_the_paper_s_growth_at_1024_pixels(images: int, resolution: int, fade: float) -> None:
     """600,000 images with each resolution from 8 on, and as many in which the next one is faded in."""
-    assert StyleGANConfig().growth(seen, 1024) == Growth(resolution, fade)
+    assert StyleGANConfig().growth(images, 1024) == Growth(resolution, fade)
 
 
-@pytest.mark.parametrize(("seen", "resolution", "fade"), [
+@pytest.mark.parametrize(("count", "resolution", "fade"), [
     (0, 4, 1.0),
     (100, 4, 1.0),
     (150, 8, 0.25),
@@ -201,9 +201,9 @@ def test_the_paper_s_growth_at_1024_pixels(seen: int, resolution: int, fade: flo
     (410, 16, 0.05),
     (600, 16, 1.0),
 ])  # fmt: skip
-def test_the_growth_of_a_family_follows_its_steps(seen: int, resolution: int, fade: float) -> None:
+def test_the_growth_of_a_family_follows_its_steps(count: int, resolution: int, fade: float) -> None:
     model = small()
-    model.begin(seen // 10)
+    model.begin(count // 10)
     assert model.growth == Growth(resolution, fade) and model.discriminator.fade == fade
     assert model.num_styles == {4: 2, 8: 4, 16: 6}[resolution]
     batch = model.grown(images())

@@ -12,15 +12,15 @@ from tests.report.test_pages import page
 
 
 @pytest.fixture
-def shown(store, runs):
+def section(store, runs):
     """The page of a run with studies, and what it inlines of the family that has them."""
     html = page(store, build_run(store, runs["done"]))
     (family,) = [f for f in html.data["families"] if f["studies"]]
     return html, family
 
 
-def test_only_families_with_studies_have_a_section(store, runs, shown):
-    html, family = shown
+def test_only_families_with_studies_have_a_section(store, runs, section):
+    html, family = section
     assert family["name"] == "diffusion"
     assert [a["data-study"] for _, a in html.tags if "data-study" in a] == ["diffusion", "diffusion"]
     assert "#ablations" in {a.get("href") for _, a in html.tags}
@@ -29,8 +29,8 @@ def test_only_families_with_studies_have_a_section(store, runs, shown):
     assert "#ablations" not in {a.get("href") for _, a in other.tags}
 
 
-def test_quality_is_plotted_against_what_changes(shown):
-    steps, guidance = shown[1]["studies"]["studies"]
+def test_quality_is_plotted_against_what_changes(section):
+    steps, guidance = section[1]["studies"]["studies"]
     distance, accuracy = steps["plots"]
     assert (distance["title"], distance["x"], distance["log"]) == ("KID", "steps", True)
     assert distance["real_baseline"] == 0.0004 and distance["bound"] == "real images"
@@ -45,8 +45,8 @@ def test_quality_is_plotted_against_what_changes(shown):
     ]
 
 
-def test_numbers_stand_in_a_table(shown):
-    html, family = shown
+def test_numbers_stand_in_a_table(section):
+    html, family = section
     table = family["studies"]["studies"][0]["table"]
     labels = [column["label"] for column in table["columns"]]
     assert labels[0] == "KID" and "Fréchet distance" in labels  # what carries a warning comes last
@@ -55,8 +55,8 @@ def test_numbers_stand_in_a_table(shown):
     assert html.text.count("Beware: mostly bias: 250 images for 64 features") >= 2
 
 
-def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):
-    html, family = shown
+def test_pictures_have_their_size_so_that_nothing_moves(store, runs, section):
+    html, family = section
     pictures = [a for tag, a in html.tags if tag == "img" and "ablation-" in a.get("src", "")]
     assert len(pictures) == 10 + 4 + 2
     assert {(a["width"], a["height"]) for a in pictures} == {("560", "56"), ("560", "336")}
@@ -184,8 +184,8 @@ def test_the_section_begins_with_better_settings(store, runs):
 # The loss by share of noise
 
 
-def test_the_loss_by_noise_is_one_plot(shown):
-    family = shown[1]
+def test_the_loss_by_noise_is_one_plot(section):
+    family = section[1]
     assert not [name for name in family["curves"]["series"] if "_t" in name]
     (curve,) = family["by_noise"]
     assert curve["phase"] == "denoise" and curve["noise"] == pytest.approx(

@@ -13,15 +13,15 @@ from tests.report.test_pages import page
 
 
 @pytest.fixture
-def shown(store, runs):
+def section(store, runs):
     """The page of a run with uses, and the views of its VAE by title."""
     html = page(store, build_run(store, runs["done"]))
     (family,) = [f for f in html.data["families"] if f["name"] == "vae"]
     return html, {view["title"]: view for view in family["uses"]["views"]}
 
 
-def test_families_with_codes_have_a_section(store, runs, shown):
-    html, views = shown
+def test_families_with_codes_have_a_section(store, runs, section):
+    html, views = section
     assert list(views) == [
         *("Compression", "Denoising", "Map", "Draws"),
         *("Traversals", "Posterior", "Likelihood"),
@@ -34,13 +34,13 @@ def test_families_with_codes_have_a_section(store, runs, shown):
     assert "#latent-analysis" not in {a.get("href") for _, a in other.tags}
 
 
-def test_the_best_of_a_column_is_marked_where_rows_are_rivals(shown):
-    (compression,) = shown[1]["Compression"]["tables"]
+def test_the_best_of_a_column_is_marked_where_rows_are_rivals(section):
+    (compression,) = section[1]["Compression"]["tables"]
     best = [[cell["best"] for cell in row["cells"]] for row in compression["rows"]]
     assert best[0] == [True, True, True] and best[1] == [True, True, False]
     assert not any(best[2] + best[3]) and compression["rows"][2]["cells"][1]["text"] == "12.9, at quality 1"
     assert compression["rows"][3]["cells"][2] == {"text": "–", "interval": "", "best": False}
-    (denoising,) = shown[1]["Denoising"]["tables"]
+    (denoising,) = section[1]["Denoising"]["tables"]
     assert not any(cell["best"] for row in denoising["rows"] for cell in row["cells"])
     assert [column["arrow"] for column in denoising["columns"]] == ["", "↑", "↑"]
 
@@ -52,33 +52,33 @@ def test_what_is_alone_or_the_same_is_not_the_best():
     assert not any(cell.best for row in drawn.rows for cell in row.cells)
 
 
-def test_a_column_is_written_to_as_many_digits_as_it_needs(shown):
-    (table,) = shown[1]["Posterior"]["tables"]
+def test_a_column_is_written_to_as_many_digits_as_it_needs(section):
+    (table,) = section[1]["Posterior"]["tables"]
     texts = [row["cells"][0]["text"] for row in table["rows"]]
     assert texts == ["21.30", "-104.7", "11 of 32"]
     assert table["rows"][1]["cells"][0]["interval"] == "-105.8 to -103.7"
 
 
-def test_plots_keep_what_can_be_drawn(shown):
-    (dots,) = shown[1]["Map"]["plots"]
+def test_plots_keep_what_can_be_drawn(section):
+    (dots,) = section[1]["Map"]["plots"]
     assert len(dots["lines"]) == 10
     assert 800 < sum(len(line["points"]) for line in dots["lines"]) <= latent_analysis.MAX_DOTS
     assert (dots["samples"]["path"][-10:], dots["samples"]["columns"]) == ("map-0.webp", 32)
-    assert shown[1]["Map"]["pictures"] == []
+    assert section[1]["Map"]["pictures"] == []
     many = plot("scatter", "x", "y", {"": [(i, i) for i in range(latent_analysis.MAX_DOTS + 1)]})
     thinned = latent_analysis.plot(
         many.model_copy(update={"samples": Sheet(path="a.webp", rows=1, columns=1)})
     )
     assert thinned and thinned.samples is None, "images are numbered by points"
-    (bound,) = shown[1]["Likelihood"]["plots"]
+    (bound,) = section[1]["Likelihood"]["plots"]
     assert bound["log"] and [x for x, _ in bound["lines"][0]["points"]] == [1, 10, 100, 1000]
     zero = latent_analysis.plot(plot("lines", "x", "y", {"": [(0, 1), (1, math.inf)]}, log=True))
     assert zero and not zero.log and zero.lines[0].points == [[0, 1]]
     assert latent_analysis.plot(plot("lines", "x", "y", {"": [(0, math.nan)]})) is None
 
 
-def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):
-    pictures = [a for tag, a in shown[0].tags if tag == "img" and "/latent_analysis-" in a.get("src", "")]
+def test_pictures_have_their_size_so_that_nothing_moves(store, runs, section):
+    pictures = [a for tag, a in section[0].tags if tag == "img" and "/latent_analysis-" in a.get("src", "")]
     sizes = [(a["width"], a["height"]) for a in pictures]
     assert sizes == [("560", "168"), ("448", "448"), ("448", "448"), ("504", "672")]
     for picture in pictures:
@@ -131,8 +131,8 @@ def test_failed_uses_do_not_speak_for_their_family(store, runs):
 # The KL by dimension
 
 
-def test_the_kl_of_every_dimension_is_one_plot(shown):
-    (family,) = [f for f in shown[0].data["families"] if f["name"] == "vae"]
+def test_the_kl_of_every_dimension_is_one_plot(section):
+    (family,) = [f for f in section[0].data["families"] if f["name"] == "vae"]
     assert not [name for name in family["curves"]["series"] if "kl_z" in name]
     (course,) = family["by_latent"]
     assert [dimension["z"] for dimension in course["dimensions"]] == list(range(16))

@@ -348,7 +348,7 @@ def test_index_of_a_thousand_runs_is_small(store):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "output"),
     [
         (0, "0"),
         (0.0, "0.00"),
@@ -360,12 +360,12 @@ def test_index_of_a_thousand_runs_is_small(store):
     ]
     + [(None, "–"), (float("nan"), "not finite"), ("as it is", "as it is"), (True, "True")],
 )
-def test_numbers_read_well(value, shown):
-    assert formatting.number(value) == shown
+def test_numbers_read_well(value, output):
+    assert formatting.number(value) == output
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "output"),
     [
         (0.42, "0.4 s"),
         (44.5, "45 s"),
@@ -375,8 +375,8 @@ def test_numbers_read_well(value, shown):
         (200_000, "2.3 days"),
     ],
 )
-def test_durations_read_well(seconds, shown):
-    assert formatting.duration(seconds) == shown
+def test_durations_read_well(seconds, output):
+    assert formatting.duration(seconds) == output
 
 
 def test_moments_are_in_utc():
@@ -581,7 +581,7 @@ def test_checkpoints_judged_differently_say_so():
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "output"),
     [
         (None, "none: the last is kept"),
         (
@@ -591,8 +591,8 @@ def test_checkpoints_judged_differently_say_so():
         (Selection(metric="psnr"), "highest PSNR (dB)"),
     ],
 )
-def test_selection_in_words(how, said):
-    assert checkpoints.selected_by(how) == said
+def test_selection_in_words(how, output):
+    assert checkpoints.selected_by(how) == output
 
 
 def test_a_validation_loss_that_selects_is_read_as_it_is_written():

@@ -33,19 +33,19 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("result", "says"),
     [((-1.0, -1.1, -0.9), "better"), ((1.0, 1.1, 0.9), "worse"), ((1.0, -1.1), "no significant gain")],
 )
-def test_a_verdict_on_sampling_settings_holds_for_one_model(found: tuple[float, ...], says: str) -> None:
+def test_a_verdict_on_sampling_settings_holds_for_one_model(result: tuple[float, ...], says: str) -> None:
     """The seeds are of the samples' noise: nothing is known of another training."""
-    assert compare_pairs("kid", pairs(*found), of="sampling").says == f"{says} for this model"
-    assert compare_pairs("kid", pairs(*found), of="training").says == says
+    assert compare_pairs("kid", pairs(*result), of="sampling").says == f"{says} for this model"
+    assert compare_pairs("kid", pairs(*result), of="training").says == says
     metrics = {
         seed: {
             side: {"kid": MetricResult(value=value, n=64, real_baseline=0.5)}
             for side, value in zip(confirmation.SIDES, (5.0 + d, 5.0), strict=True)
         }
-        for seed, d in enumerate(found)
+        for seed, d in enumerate(result)
     }
     assert differences(metrics, of="sampling").says == f"{says} for this model"
 

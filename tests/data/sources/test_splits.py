@@ -30,11 +30,11 @@ def test_any_images_are_split_by_group_whatever_their_order(images, random):
 
 
 @given(IMAGES, some.sets(some.text("abcdefgh", min_size=1, max_size=2)))
-def test_any_kept_groups_go_to_training_and_no_other_moves(images, kept):
+def test_any_kept_groups_go_to_training_and_no_other_moves(images, always):
     groups, strata = [group for group, _ in images], [stratum for _, stratum in images]
     cut = assign(groups, strata)
-    expected = ["train" if group in kept else split for group, split in zip(groups, cut, strict=True)]
-    assert assign(groups, strata, always_train=kept) == expected
+    expected = ["train" if group in always else split for group, split in zip(groups, cut, strict=True)]
+    assert assign(groups, strata, always_train=always) == expected
 
 
 @given(IMAGES, some.data())
