@@ -38,8 +38,8 @@ def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: boo
     parts = f"parts/{family}-{size}-{backwards}"
     work = ranges(N, size)
     for start, n in reversed(work) if backwards else work:
-        message = sample(SampleRequest(places(store, parts), f"models/{family}", n, seed=5, start=start))
-        assert message["n"] == n and message["seconds"] > 0
+        part = sample(SampleRequest(places(store, parts), f"models/{family}", n, seed=5, start=start))
+        assert part.n == n and part.seconds > 0
     out = tmp_path / parts
     out.mkdir(parents=True)
     names = ("features", "labels", "images", "pair-mse", "pair-ssim")

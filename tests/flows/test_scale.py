@@ -56,6 +56,6 @@ def test_the_command_line(digits: Path, tmp_path: Path, capsys: pytest.CaptureFi
     code, out, _ = call(capsys, "run", "--plan", "--scale", "--json", "--price", "3", *words)
     assert [row["family"] for row in json.loads(out)] == ["dcgan", "inpainting"]
     code, _, err = call(capsys, "run", "--scale", *words)
-    assert code == 2 and "add --plan --scale" in err
+    assert code == 2 and "--scale needs --plan" in err
     code, _, err = call(capsys, "run", "--plan", "--scale", "--set", "data.name=emoji256-x4")
     assert code == 2 and "atelier data prepare emoji256-x4" in err
