@@ -97,8 +97,7 @@ def add(
         colour: convert images to grey or RGB
         background: colour behind transparent pixels
         captions: a table of captions, or `none` (default: all with usual names, and texts beside images)
-        layout: read the top folders as classes or splits (default: as splits if their names are those of
-            splits); none: no classes
+        layout: read the top folders as classes or splits (default: splits, if so named); none: no classes
         follow_links: follow links that lead out of the folder
         frames: the pictures to read of files with several; those of a file share a split
         white: the value of white in files of more than 8 bits, such as 4095, or the largest of all
