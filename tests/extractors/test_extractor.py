@@ -116,7 +116,7 @@ def test_bad_images_are_refused(classifier):
 
 
 @pytest.fixture
-def known(weights, monkeypatch):
+def inception_weights(weights, monkeypatch):
     """The random weights pass for those of 2015."""
     monkeypatch.setattr(pretrained, "INCEPTION_SHA256", hashing.digest(weights, "sha256"))
     return weights

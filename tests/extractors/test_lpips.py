@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from torchmetrics.functional.image import lpips as theirs
+from torchmetrics.functional.image import lpips as torchmetrics_lpips
 
 from components.common.errors import InputError
 from components.common.hashing import digest
@@ -53,10 +53,14 @@ def pair(n, channels=3, edge=64):
 
 @pytest.mark.parametrize("edge", [SMALLEST, 64])
 def test_it_is_that_of_torchmetrics(lpips, alexnet, monkeypatch, edge):
-    monkeypatch.setattr(theirs, "_get_tv_model_features", lambda net, pretrained=False: alexnet.features)
+    monkeypatch.setattr(
+        torchmetrics_lpips, "_get_tv_model_features", lambda net, pretrained=False: alexnet.features
+    )
     a, b = pair(3, edge=edge)
     x, y = (torch.from_numpy(images).float() / 127.5 - 1 for images in (a, b))
-    expected = theirs.learned_perceptual_image_patch_similarity(x, y, net_type="alex", reduction="none")
+    expected = torchmetrics_lpips.learned_perceptual_image_patch_similarity(
+        x, y, net_type="alex", reduction="none"
+    )
     ours = lpips(a, b)
     assert ours.dtype == np.float64 and ours.shape == (3,) and (ours > 0).all()
     np.testing.assert_allclose(ours, expected, rtol=1e-4)
