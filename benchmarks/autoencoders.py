@@ -111,14 +111,14 @@ def fitted(family: str, own: Mapping[str, Any], chosen: Train, split: Split) -> 
 
 def mse(args: argparse.Namespace) -> str:
     """Test errors beside those of principal components."""
-    result = splits(args)
+    digits = splits(args)
     own, chosen = settings_of(args, "autoencoder")
-    generator, seconds = fitted("autoencoder", own, chosen, result["train"])
-    calls = Subject(generator, CARD, result)
-    test = calls.images("test")
+    generator, seconds = fitted("autoencoder", own, chosen, digits["train"])
+    subject = Subject(generator, CARD, digits)
+    test = subject.images("test")
     backs = {
-        "autoencoder": calls.reconstruct(test),
-        f"PCA, {own['latent']} components": calls.by_pca(test),
+        "autoencoder": subject.reconstruct(test),
+        f"PCA, {own['latent']} components": subject.by_pca(test),
     }
     errors = {name: squared_errors(test, back) for name, back in backs.items()}
     rows = []
@@ -129,7 +129,7 @@ def mse(args: argparse.Namespace) -> str:
         rows.append([name, f"{estimate.value:.5f}", interval, f"{absolute.mean():.4f}", ratio])
     header = ["", "mean square error", "95 %", "mean absolute error", "relative to PCA"]
     how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
-    n = f"{len(result['train']):,} training digits, {len(test):,} test digits"
+    n = f"{len(digits['train']):,} training digits, {len(test):,} test digits"
     return f"{table(header, rows)}\n\n{how}; {n}; pixels from 0 to 1, rounded to 8 bits."
 
 
@@ -138,26 +138,26 @@ def mse(args: argparse.Namespace) -> str:
 
 def nats(args: argparse.Namespace) -> str:
     """Bounds of log p(x) and a mixture of Bernoullis, a line for each way to make images binary."""
-    result = splits(args)
-    lines, message = zip(*(likelihood(args, result, way) for way in BINARISED), strict=True)
+    digits = splits(args)
+    lines, trainings = zip(*(likelihood(args, digits, way) for way in BINARISED), strict=True)
     header = ["binarised", *(f"K = {k:,}" for k in (*SHOWN, args.draws)), "mixture of Bernoullis"]
-    n = f"{len(result['train']):,} training digits, {len(result['test']):,} test digits"
+    n = f"{len(digits['train']):,} training digits, {len(digits['test']):,} test digits"
     unit = "Upper bounds on -log p(x) in nats per image, 95 % interval in parentheses"
     published = "Published figures are of 60,000 digits, and of digits binarised stochastically."
-    return f"{table(header, list(lines))}\n\n{unit}. {message[0]}; {n}. {published}"
+    return f"{table(header, list(lines))}\n\n{unit}. {trainings[0]}; {n}. {published}"
 
 
-def likelihood(args: argparse.Namespace, result: Splits, way: str) -> tuple[list[str], str]:
+def likelihood(args: argparse.Namespace, digits: Splits, way: str) -> tuple[list[str], str]:
     """The line of a VAE trained on images made binary this way, and what its training was."""
     own, chosen = settings_of(args, "vae")
     own = {**own, "binarise": way}
-    generator, seconds = fitted("vae", own, chosen, result["train"])
-    calls = Subject(generator, CARD, result)
-    weights = log_weights(calls, args.draws)
+    generator, seconds = fitted("vae", own, chosen, digits["train"])
+    subject = Subject(generator, CARD, digits)
+    weights = log_weights(subject, args.draws)
     bounds = {k: negated(mean_estimate(bound(weights, k))) for k in (*SHOWN, args.draws)}
-    binary = binarised(calls)
+    binary = binarised(subject)
     assert binary is not None, "the config binarises"
-    mixture = mixture_of_all(binary["train"], len(result["validation"]), calls.random)
+    mixture = mixture_of_all(binary["train"], len(digits["validation"]), subject.random)
     reference = mean_estimate(-mixture.log_p(binary["test"]))
     line = [BINARISED[way], *(f"{e.value:.2f}" for e in bounds.values())]
     last = bounds[args.draws]
@@ -186,23 +186,23 @@ def speed(args: argparse.Namespace) -> str:
             runs[batch].append({name: alone(way, args) for name, way in ways.items()})
             print(batch, *(f"{name} {rate:,.0f}" for name, rate in runs[batch][-1].items()), flush=True)
     rows = []
-    for batch, result in runs.items():
-        rates = [f"{statistics.median(one[name] for one in result):,.0f}" for name in ways]
-        rows.append([str(batch), *rates, times(result, "Atelier"), times(result, "torch alone")])
+    for batch, rounds in runs.items():
+        rates = [f"{statistics.median(one[name] for one in rounds):,.0f}" for name in ways]
+        rows.append([str(batch), *rates, times(rounds, "Atelier"), times(rounds, "torch alone")])
     own, chosen, _ = dense(args)
     header = ["batch", *(f"{name}, images/s" for name in ways)]
     header += [f"{name}, times pythae's speed (over rounds)" for name in ("Atelier", "torch alone")]
     how = f"{own['widths']} units and {own['latent']} numbers, {args.epochs} epochs"
-    message = (
+    protocol = (
         f"medians of {args.rounds} alternating rounds, {args.threads} threads; Atelier in {chosen.precision}"
     )
     alike = "torch alone: the same network, loss, precision and AdamW in a bare loop"
-    return f"{table(header, rows)}\n\n{how}; {message}; {alike}."
+    return f"{table(header, rows)}\n\n{how}; {protocol}; {alike}."
 
 
-def times(result: Sequence[Mapping[str, float]], name: str) -> str:
+def times(rounds: Sequence[Mapping[str, float]], name: str) -> str:
     """How many times as fast as pythae: the median of rounds, and their range."""
-    return spread([one[name] / one["pythae"] for one in result], 2)
+    return spread([one[name] / one["pythae"] for one in rounds], 2)
 
 
 def alone(way: Callable[[argparse.Namespace], float], args: argparse.Namespace) -> float:

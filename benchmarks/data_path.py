@@ -50,17 +50,17 @@ def main() -> None:
             build(family, own, card), settings.model_copy(update={"steps": 10**6, "schedule": "constant"})
         )
         runs[family] = (trainer, Batches(split, settings.batch, 0))
-    recorded: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         for family, (trainer, data) in runs.items():
             batch = trainer.settings.batch
-            recorded.setdefault(f"{family} data", []).append(per_second(data.at, batch))
-            recorded.setdefault(f"{family} step", []).append(
+            rates.setdefault(f"{family} data", []).append(per_second(data.at, batch))
+            rates.setdefault(f"{family} step", []).append(
                 per_second(lambda _, t=trainer, d=data: t.step(d), batch)
             )
     ratios = {}
     for family in runs:
-        fed, used = (statistics.median(recorded[f"{family} {what}"]) for what in ("data", "step"))
+        fed, used = (statistics.median(rates[f"{family} {what}"]) for what in ("data", "step"))
         ratios[family] = fed / used
         print(f"{family:<12} data {fed:10,.0f}/s   training {used:8,.0f}/s   ratio {fed / used:6.1f}")
     print(f"smallest ratio: {min(ratios.values()):.1f}")

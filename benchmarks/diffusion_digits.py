@@ -150,12 +150,12 @@ def model(
     """The generator that is judged, its card, and how it came about in words."""
     if args.model:
         generator, card, _ = artifact.load_model(args.model)
-        message = f"The model in {args.model.name}"
+        origin = f"The model in {args.model.name}"
     else:
         done = trained(store, *settings_of(args.config), args.minutes, args.threads, data, version)
         generator, card, _ = artifact.load_model(store.local_copy(f"{done.uri}/model"))
         made = cache.read(store, done)
-        message = (
+        origin = (
             f"{made['train_seconds'] / 60:.1f} minutes of training on {args.threads} threads, "
             f"{made['steps']:,} steps, {made['images'] / made['train_seconds']:,.0f} images/s"
         )
@@ -163,7 +163,7 @@ def model(
         raise InputError(f"{args.model} was made for images {card.shape} of {card.num_classes} classes")
     if not hasattr(generator, "config") or not hasattr(generator.config, "guidance_scale"):
         raise InputError(f"{args.model} has no guidance: it is no model of the family {FAMILY}")
-    return generator, card, f"{message}, {count(generator) / 1e6:.2f} M parameters"
+    return generator, card, f"{origin}, {count(generator) / 1e6:.2f} M parameters"
 
 
 # Judging.
@@ -197,8 +197,8 @@ class Judges:
 
     def right(self, images: np.ndarray, labels: np.ndarray) -> Estimate:
         """The share that the classifier takes for what they should be."""
-        output = self.classifier.logits(images).argmax(1)
-        return share(int((output == labels).sum()), len(labels))
+        predicted = self.classifier.logits(images).argmax(1)
+        return share(int((predicted == labels).sum()), len(labels))
 
     def real(self) -> Found:
         """What real digits score: test digits classified, training digits compared, validation near."""
@@ -218,14 +218,14 @@ class Judges:
 
 def others(store: Store) -> dict[str, Extractor]:
     """Networks other than the classifier that is asked about classes."""
-    recorded = {
+    networks = {
         MAIN: extractor(store, "classifier", seed=1),
         "rotation network": extractor(store, "rotation"),
     }
     with contextlib.suppress(InputError), TemporaryDirectory() as folder:  # an extra
         adopt_efficientnet(Path(folder))
-        recorded["EfficientNet"] = load_extractor(Path(folder))
-    return recorded
+        networks["EfficientNet"] = load_extractor(Path(folder))
+    return networks
 
 
 def asked(n: int) -> np.ndarray:
@@ -257,13 +257,15 @@ def judged(
     generator: Generator, card: DataSpec, strengths: Sequence[float], judges: Judges
 ) -> dict[float, Found]:
     """What is found at each strength of guidance."""
-    recorded = {}
+    by_strength = {}
     for strength in strengths:
         images, _ = drawn(generator, card, {"guidance_scale": strength}, judges.n)
         guided = changed(copy.copy(generator), {"guidance_scale": strength})
-        recorded[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
-        print(json.dumps({"guidance_scale": strength, "right": recorded[strength].right.value}), flush=True)
-    return recorded
+        by_strength[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
+        print(
+            json.dumps({"guidance_scale": strength, "right": by_strength[strength].right.value}), flush=True
+        )
+    return by_strength
 
 
 # The tables.
@@ -287,13 +289,13 @@ def percent(estimate: Estimate) -> str:
 
 
 def report(
-    args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, message: str
+    args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, origin: str
 ) -> str:
     """Draw and judge at each strength of guidance, and real digits beside."""
-    result = judged(generator, card, sorted({1.0, *args.guidance}), judges)
+    by_strength = judged(generator, card, sorted({1.0, *args.guidance}), judges)
     real = judges.real()
     config: Any = generator.config
-    lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in result.items()]
+    lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in by_strength.items()]
     lines.append(line("real digits", real, real.distances))
     floors = [f"times the baseline, {network}" for network in real.distances]
     header = [
@@ -308,7 +310,7 @@ def report(
     of_real = (
         f"all test digits classified, {judges.n} training digits compared; memorization: validation digits"
     )
-    how = f"{message}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
+    how = f"{origin}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
     return f"{table(header, lines)}\n\n{how}"
 
 
@@ -338,12 +340,12 @@ def run(args: argparse.Namespace) -> dict[str, str]:
     """All tables, by the place in the docs that they have."""
     store = open_store(args.store, home())
     data, version = data_version(home(), DATA, None)
-    generator, card, message = model(store, args, data, version)
+    generator, card, origin = model(store, args, data, version)
     judges = Judges(store, data, args.samples)
-    tables = {"digits": report(args, judges, generator, card, message)}
+    tables = {"digits": report(args, judges, generator, card, origin)}
     if args.study:
-        result = FAMILIES[FAMILY].studies(generator.config, card)
-        tables |= {study.name: compared(study, generator, card, judges) for study in result}
+        studies = FAMILIES[FAMILY].studies(generator.config, card)
+        tables |= {study.name: compared(study, generator, card, judges) for study in studies}
     return tables
 
 

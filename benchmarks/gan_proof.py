@@ -289,8 +289,8 @@ class Stacked:
     def features(self, images: torch.Tensor) -> np.ndarray:
         """Those of the three digits beside each other, (N, 3 D)."""
         pixels = dataset.to_uint8(images).numpy()
-        calls = [self.see(np.ascontiguousarray(pixels[:, [channel]])) for channel in range(3)]
-        return np.concatenate(calls, 1)
+        parts = [self.see(np.ascontiguousarray(pixels[:, [channel]])) for channel in range(3)]
+        return np.concatenate(parts, 1)
 
     def draw(self, generator: Any) -> np.ndarray:
         return generate.draw(generator, self.card, n=40, seed=1)
@@ -329,8 +329,8 @@ def run_all(
         results = []
         for i, (future, s) in enumerate(zip(futures, specs, strict=True)):
             results.append(future.result())
-            output = {k: v for k, v in results[-1].items() if k not in ("events", "stopped")}
-            print(f"{i + 1}/{len(specs)} {s.key} {json.dumps(output)}", flush=True)
+            summary = {k: v for k, v in results[-1].items() if k not in ("events", "stopped")}
+            print(f"{i + 1}/{len(specs)} {s.key} {json.dumps(summary)}", flush=True)
     return results
 
 
@@ -344,29 +344,29 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def spread(values: Sequence[float | None], form: str) -> str:
     """Mean and range."""
-    expected = [v for v in values if v is not None]
-    if not expected:
+    numbers = [v for v in values if v is not None]
+    if not numbers:
         return "none"
-    low, high = format(min(expected), form), format(max(expected), form)
-    return f"{format(statistics.mean(expected), form)} ({low} to {high})" if low != high else low
+    low, high = format(min(numbers), form), format(max(numbers), form)
+    return f"{format(statistics.mean(numbers), form)} ({low} to {high})" if low != high else low
 
 
 def modes(store: Store, count: int, seeds: int = SEEDS) -> str:
     rows = {**LOSSES, **{f"non-saturating, {name}": change for name, change in REMEDIES.items()}}
     cases = [(name, target, seed) for name in rows for target in TARGETS for seed in range(seeds)]
     specs = [spec(t, "gan", SMALL | rows[name], TRAIN | {"seed": seed}) for name, t, seed in cases]
-    recorded = dict(zip(cases, run_all(store, specs, count), strict=True))
+    results = dict(zip(cases, run_all(store, specs, count), strict=True))
     lines = []
     for name in rows:
         line = [name]
         for target in TARGETS:
-            of = [recorded[name, target, seed] for seed in range(seeds)]
+            of = [results[name, target, seed] for seed in range(seeds)]
             line += [
                 spread([r["modes"] for r in of], ".3g"),
                 spread([100 * r["high_quality"] for r in of], ".0f") + " %",
                 spread([r["reverse_kl"] for r in of], ".2f"),
             ]
-        seconds = [recorded[name, t, s]["seconds"] for t in TARGETS for s in range(seeds)]
+        seconds = [results[name, t, s]["seconds"] for t in TARGETS for s in range(seeds)]
         lines.append([*line, f"{statistics.median(seconds):.0f}"])
     header = ["loss or remedy"]
     for target, modes in (("ring", 8), ("grid", 25)):
@@ -387,10 +387,10 @@ def stacked(store: Store, count: int, seeds: int = SEEDS) -> str:
         )
         for name, seed in cases
     ]
-    recorded = dict(zip(cases, run_all(store, specs, count, digits), strict=True))
+    results = dict(zip(cases, run_all(store, specs, count, digits), strict=True))
     lines = []
     for name in STACKED:
-        of = [recorded[name, seed] for seed in range(seeds)]
+        of = [results[name, seed] for seed in range(seeds)]
         lines.append(
             [
                 name,
@@ -426,22 +426,22 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
         for seed in range(healthy_seeds)
     }
     specs: dict[tuple[Any, ...], Spec] = {**sick, **{("healthy", *case): s for case, s in well.items()}}
-    recorded = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
+    results = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
     counted = {case for case in sick if case[:2] not in HARMLESS}
     lines, missed, harmed = [], [], []
     for name, (_, accepted) in PROVOKED.items():
         for target in TARGETS:
-            of = {case: result for case, result in recorded.items() if case[:2] == (name, target)}
+            of = {case: result for case, result in results.items() if case[:2] == (name, target)}
             steps = [first for r in of.values() if (first := first_of(r["events"], accepted)) is not None]
             missed += [c for c, r in of.items() if c in counted and first_of(r["events"], accepted) is None]
             harmed += [case for case, r in of.items() if not ends_well(target, r)]
-            output = sorted({e["disease"].replace("_", " ") for r in of.values() for e in r["events"]})
+            names = sorted({e["disease"].replace("_", " ") for r in of.values() for e in r["events"]})
             at = f"{statistics.median(steps):.0f}, at most {max(steps)}" if steps else "never"
             covered = f"{spread([r['modes'] for r in of.values()], '.0f')} of {NUMBER[target]}"
-            lines.append([name, target, covered, f"{len(steps)} of {len(of)}", at, ", ".join(output)])
-    ended = {case: result for case, result in recorded.items() if case[0] == "healthy"}
+            lines.append([name, target, covered, f"{len(steps)} of {len(of)}", at, ", ".join(names)])
+    ended = {case: result for case, result in results.items() if case[0] == "healthy"}
     ill = [case for case, r in ended.items() if not ends_well(case[2], r)]
-    message = sum(bool(ended[case]["events"]) for case in ill)
+    diagnosed = sum(bool(ended[case]["events"]) for case in ill)
     alarms = [case for case, result in ended.items() if result["events"] and case not in ill]
     unnamed = sum(case in harmed for case in missed)
     detail = ", ".join(sorted({f"{c[1]} on the {c[2]}" for c in alarms}))
@@ -459,7 +459,7 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
     if ill:
         text.append(
             f"{len(ill)} more of the {len(well)} runs with sound settings ended with fewer than three "
-            f"quarters of the modes; the health monitor diagnosed {message} of them."
+            f"quarters of the modes; the health monitor diagnosed {diagnosed} of them."
         )
     return "\n".join(text)
 

@@ -226,11 +226,13 @@ def show_profile(name: str, data: Digits, args: argparse.Namespace) -> None:
     """Where the time of each goes, by operator."""
     for title, step in (("plain", theirs(name, data, args)), ("Atelier", ours(name, data, args))):
         rate(step, 0, args)
-        with profile(activities=[ProfilerActivity.CPU]) as calls:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
             rate(step, args.steps, args)
         print(f"{name}, {title}, {args.steps} steps")
         print(
-            calls.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48)
+            profiler.key_averages().table(
+                sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48
+            )
         )
 
 

@@ -170,9 +170,9 @@ def in_use() -> int:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    ours, result = {os.getpid()}, 0
-    while len(ours) > result:
-        result = len(ours)
+    ours, before = {os.getpid()}, 0
+    while len(ours) > before:
+        before = len(ours)
         ours |= {child for child, parent in parents.items() if parent in ours}
     return sum(proportional(pid) for pid in ours)
 

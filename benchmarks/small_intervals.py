@@ -62,10 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("features", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
-    inputs = parser.parse_args()
+    args = parser.parse_args()
     distances.ROWS = 1  # intervals for any size
     random = np.random.RandomState(0)
-    features = np.load(inputs.features).astype(np.float64)
+    features = np.load(args.features).astype(np.float64)
     real, others = np.array_split(features[random.permutation(len(features))], 2)
     drawn = others + NOISE * features.std(0) * random.standard_normal(others.shape)
 
@@ -75,7 +75,7 @@ def main() -> None:
 
     print("| images | metric | coverage of 95 % intervals | promoted by chance |\n| --- | --- | --- | --- |")
     for n in SIZES:
-        measure(draw, n, inputs.rounds)
+        measure(draw, n, args.rounds)
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ def prepared(folder: Path, *, captioned: bool = True) -> Path:
     pictures = {caption: 128 + sum(parts[word] for word in caption.split()) for caption in captions(24)}
     for split, n in SPLITS.items():
         (folder / split).mkdir(parents=True)
-        output = captions(n)
-        noisy = np.array([pictures[caption] for caption in output]) + random.normal(0, 5, (n, 1, 8, 8))
+        texts = captions(n)
+        noisy = np.array([pictures[caption] for caption in texts]) + random.normal(0, 5, (n, 1, 8, 8))
         np.save(folder / split / "images-00000.npy", noisy.clip(0, 255).astype(np.uint8))
         if captioned:
-            (folder / split / "captions.json").write_text(json.dumps(output))
+            (folder / split / "captions.json").write_text(json.dumps(texts))
     card = DatasetCard(
         name="shapes", title="shapes", source="test", licence="test", credit="test",
         resolution=8, channels=1, counts=SPLITS, captions=captioned,

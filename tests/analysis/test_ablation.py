@@ -107,8 +107,8 @@ def plan(store: Store, families: Sequence[str] = ("toy", "vae"), **evaluate: Any
 
 
 def done(uri: str) -> Done:
-    message = dict.fromkeys(Done.__dataclass_fields__)
-    return Done(**(message | {"uri": uri, "key": uri}))
+    fields = dict.fromkeys(Done.__dataclass_fields__)
+    return Done(**(fields | {"uri": uri, "key": uri}))
 
 
 def study(store: Store, made: Plan) -> Done:
@@ -134,13 +134,13 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
 
 
 def test_variants_are_judged_on_the_same_seeds(store: Store, ablation_run: Any, here: list[Any]) -> None:
-    made, message = ablation_run
+    made, result = ablation_run
     assert [name for name, _ in here] == [
         "real_baselines",
         *["evaluate_variant"] * 3,
         "save_trajectories",
-    ] and message["n"] == N
-    (one,) = message["studies"]
+    ] and result["n"] == N
+    (one,) = result["studies"]
     assert [v["name"] for v in one["variants"]] == list(VARIANTS)
     assert one["variants"][2]["change"] == {"divisor": 4, "sign": -1}
     for variant in one["variants"]:
@@ -171,11 +171,11 @@ def test_numbers_are_those_of_any_judgement(store: Store, ablation_run: Any, dig
 
 
 def test_the_way_is_shown(store: Store, ablation_run: Any, digits: Any) -> None:
-    made, message = ablation_run
-    assert message["ways"]["reverse"] == {"path": "reverse.webp", "rows": 6, "columns": 10}
-    assert message["ways"]["forward"] == {"path": "forward.webp", "rows": 4, "columns": 10}
+    made, result = ablation_run
+    assert result["ways"]["reverse"] == {"path": "reverse.webp", "rows": 6, "columns": 10}
+    assert result["ways"]["forward"] == {"path": "forward.webp", "rows": 4, "columns": 10}
     way = sheets.ungrid(row(store, made, "reverse.webp"), 8).reshape(6, 10, 1, 8, 8)
-    samples = sheets.ungrid(row(store, made, message["studies"][0]["variants"][0]["sheet"]), 8)
+    samples = sheets.ungrid(row(store, made, result["studies"][0]["variants"][0]["sheet"]), 8)
     np.testing.assert_array_equal(way[:, -1], samples[:6])
     way = sheets.ungrid(row(store, made, "forward.webp"), 8).reshape(4, 10, 1, 8, 8)
     np.testing.assert_array_equal(way[:, 0], open_split(digits, "test").images[np.arange(4)])

@@ -60,10 +60,8 @@ def model(tmp_path: Path) -> Path:
     job = request.TrainRequest(
         "autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
     )
-    expected = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu", 1000)
-    artifact.save_model(
-        store, "model", job.family, job.config, family.generator, family.card, errors=expected
-    )
+    errors = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu", 1000)
+    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=errors)
     return tmp_path / "model"
 
 
@@ -82,17 +80,17 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
-    expected = reconstruction_error.validation_errors(Flat(), split, "cpu", 1000)
-    assert expected.n == 3 and expected.split == "validation"
-    np.testing.assert_allclose(expected.values, [0.01, 0.04, 0.09], atol=2e-3)
+    errors = reconstruction_error.validation_errors(Flat(), split, "cpu", 1000)
+    assert errors.n == 3 and errors.split == "validation"
+    np.testing.assert_allclose(errors.values, [0.01, 0.04, 0.09], atol=2e-3)
 
 
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
-    expected = json.loads((model / "config.json").read_text())["errors"]["values"]
+    errors = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
     scores = anomaly_scores.score_folder(str(folder), model, 0.5)
     scored = scores.images
-    assert scores.validation_images == len(expected) and not scores.error_alone
+    assert scores.validation_images == len(errors) and not scores.error_alone
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
     assert all(one.flagged == (one.score > 1) for one in scored)
@@ -106,19 +104,19 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
 def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
     """The clear image is black where the data are on black, and white where that is asked for."""
     store, folder = Store(str(tmp_path)), tmp_path / "images"
-    recorded = {"errors": ERRORS, "background": "black"}
+    fields = {"errors": ERRORS, "background": "black"}
     job = request.TrainRequest(
         "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
     )
     artifact.save_model(
-        store, "model", job.family, job.config, tiny.trainer("autoencoder").family.generator, CARD, **recorded
+        store, "model", job.family, job.config, tiny.trainer("autoencoder").family.generator, CARD, **fields
     )
     folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
     Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
     for background, same in ((None, "0.png"), ("white", "1.png")):
         scores = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
-        result = {one.file: one.score for one in scores.images}
-        assert result["clear.png"] == result[same]
+        by_file = {one.file: one.score for one in scores.images}
+        assert by_file["clear.png"] == by_file[same]
     with pytest.raises(InputError, match="background 'snow white' is not a colour"):
         anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
 
@@ -190,8 +188,8 @@ def test_noise_and_images_of_one_colour_are_flagged_though_they_come_back_well()
     judge = rule(smooth(random, 200))
     noise = random.normal(128, 55, (5, 1, 8, 8)).clip(0, 255).astype(np.uint8)
     plain = np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 128, 255)])
-    expected = reconstruction_error.errors_of(Flat(), smooth(random, 200))
-    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(expected)
+    ordinary = reconstruction_error.errors_of(Flat(), smooth(random, 200))
+    assert reconstruction_error.errors_of(Flat(), np.concatenate([noise, plain])).max() < np.median(ordinary)
     assert flagged_for(judge, noise) == ["roughness"] * 5
     assert flagged_for(judge, plain) == ["lack of contrast"] * 3
     halves = np.zeros((1, 1, 8, 8), np.uint8)
@@ -256,10 +254,10 @@ def test_the_command_flags_and_ends_with_0(
     folder, output = folder_of(tiny.split(6).images[:], tmp_path / "images"), tmp_path / "scores.csv"
     arguments = [str(folder), "--store", run, "--quantile", "0.2"]
     code, out, _ = call(capsys, *arguments, "--json", "-o", str(output))
-    message = json.loads(out)
-    assert code == 0 and message["flagged"] == sum(image["flagged"] for image in message["images"])
+    result = json.loads(out)
+    assert code == 0 and result["flagged"] == sum(image["flagged"] for image in result["images"])
     assert [row["file"] for row in csv.DictReader(output.open())] == [
-        image["file"] for image in message["images"]
+        image["file"] for image in result["images"]
     ]
     err = call(capsys, *arguments, "-o", str(output))[2]
     assert err.endswith("next: look at the flagged images; --quantile flags more or fewer\n")
@@ -267,7 +265,7 @@ def test_the_command_flags_and_ends_with_0(
     lines = out.splitlines()
     assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "error", "flagged", "for"]
     assert lines[-1].startswith(
-        f"{message['flagged']} of 6 images are flagged: they score above 1, as about 80 % of ordinary images "
+        f"{result['flagged']} of 6 images are flagged: they score above 1, as about 80 % of ordinary images "
         "do"
     )
 

@@ -101,9 +101,9 @@ def test_detectors_never_see_their_class(
 
 def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
     trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
-    expected = done(strange["uri"])
+    models = done(strange["uri"])
 
-    result = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=expected)
+    result = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=models)
     views = {view["name"]: view for view in result["analysis"]["views"]}
     assert list(views) == [n for n in VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
@@ -131,8 +131,8 @@ def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: lis
 
 
 def test_samples_are_drawn_from_a_mixture_of_codes(store: Store, here: list[Any], tmp_path: Path) -> None:
-    message = fit(store, "vae", conditional=True)
-    model, out = store.local_copy(f"{message.uri}/model"), tmp_path / "out.png"
+    trained = fit(store, "vae", conditional=True)
+    model, out = store.local_copy(f"{trained.uri}/model"), tmp_path / "out.png"
     few = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=3, seed=5)
     many = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=20, seed=5)
     assert few.shape == (3, 1, 8, 8) and len(np.unique(many, axis=0)) > 10

@@ -64,8 +64,8 @@ class Linear(Generator):
 
 def subject(classes: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Subject:
     """Of a generator that was fitted to some classes."""
-    result = splits()
-    own = {"generator": generator(classes), "card": CARD, "splits": result, "names": ["a", "b", "c"]}
+    data = splits()
+    own = {"generator": generator(classes), "card": CARD, "splits": data, "names": ["a", "b", "c"]}
     return Subject(**{**own, **changes})
 
 
@@ -168,9 +168,9 @@ def test_a_class_that_was_never_seen_is_found() -> None:
     detectors: dict[str, Generator] = {"a": generator((1, 2)), "c": generator((0, 1))}
     result = rows(anomaly.anomaly(subject(detectors=detectors)))
     assert result.keys() == {"without a", "without c", "mean"}
-    area, precision, base, unknown, expected = map(value, result["without a"])
+    area, precision, base, unknown, ordinary = map(value, result["without a"])
     assert area > 0.95 and precision > 0.9 and base == pytest.approx(1 / 3)
-    assert unknown > 80 and expected < 20
+    assert unknown > 80 and ordinary < 20
     assert value(result["mean"][0]) == pytest.approx((area + value(result["without c"][0])) / 2)
 
 

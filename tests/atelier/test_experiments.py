@@ -37,8 +37,8 @@ def test_changes_are_those_of_the_command_line(home: Path, started: mock.Mock) -
     settings += ["evaluate.held_out_classes=['1e5']", "evaluate.ablation_samples=0"]
     expected = setup.experiment(home / "configs/quickstart.yaml", settings, ["vae"], smoke=True)
     assert started.call_args.args == (expected,)
-    recorded = {"force": (), "smoke": True, "command": "atelier.run"}
-    assert recorded.items() <= started.call_args.kwargs.items()
+    options = {"force": (), "smoke": True, "command": "atelier.run"}
+    assert options.items() <= started.call_args.kwargs.items()
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ def installed(requirement: str) -> metadata.Distribution | None:
 def closure(requirements: Sequence[str], before: Distributions) -> Distributions:
     """Add all distributions that an installation of the requirements brings, by name."""
     for requirement in requirements:
-        result = installed(requirement)
-        if result and result.name not in before:
-            before[result.name] = result
-            closure(result.requires or [], before)
+        distribution = installed(requirement)
+        if distribution and distribution.name not in before:
+            before[distribution.name] = distribution
+            closure(distribution.requires or [], before)
     return before
 
 

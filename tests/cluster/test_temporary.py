@@ -43,9 +43,9 @@ def test_the_folder_of_the_environment_is_taken_where_it_will_do(monkeypatch: py
 
 def test_the_folder_of_another_user_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    reference = os.path.join("/tmp", "ray")
-    monkeypatch.setattr(os.path, "lexists", lambda path: path == reference)
-    monkeypatch.setattr(os, "access", lambda path, mode: path != reference)
+    folder = os.path.join("/tmp", "ray")
+    monkeypatch.setattr(os.path, "lexists", lambda path: path == folder)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
     made = temporary.short_folder()
     assert made is not None and made.parent == Path("/tmp")
     made.rmdir()

@@ -29,8 +29,8 @@ URLS = [
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_secret_of_a_url_is_shown(url: str) -> None:
-    for output in (public_url(url), public(url), public(f"GET {url!r} failed: '{url}', store.url={url}")):
-        assert SECRET not in output and "host" in output and "x" in output
+    for text in (public_url(url), public(url), public(f"GET {url!r} failed: '{url}', store.url={url}")):
+        assert SECRET not in text and "host" in text and "x" in text
     with pytest.raises(InputError) as caught:
         Store(url)
     assert SECRET not in str(caught.value)

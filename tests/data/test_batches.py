@@ -163,7 +163,7 @@ def captioned(n: int = 50) -> Split:
 
 def test_training_draws_a_caption_by_step_and_image_and_evaluation_takes_the_first() -> None:
     split = captioned()
-    batches, calls = Batches(split, 10, seed=4), set()
+    batches, drawn = Batches(split, 10, seed=4), set()
     place = {
         text: row for row, text in enumerate(text for texts in split.all_captions or [] for text in texts)
     }
@@ -172,8 +172,8 @@ def test_training_draws_a_caption_by_step_and_image_and_evaluation_takes_the_fir
         assert batch.text is not None
         assert batch.text.flatten().tolist() == [place[caption] for caption in captions]
         assert [int(caption.split()[0]) for caption in captions] == numbers(batch.image)
-        calls |= set(captions)
-    assert len(calls) == len(place), "each is drawn at some time"
+        drawn |= set(captions)
+    assert len(drawn) == len(place), "each is drawn at some time"
     assert (
         Batches(split, 10, seed=4).captions(7)
         == batches.captions(7)

@@ -41,11 +41,11 @@ def test_images_of_the_right_size_are_taken_as_they_are(tmp_path):
 def test_others_are_prepared_as_the_data_set_was(tmp_path):
     home, root = tmp_path / "home", fill(tmp_path / "made", 30, size=(50, 40))
     home.mkdir()
-    reference = add("mine", root, home, resolution=16)
-    outside = scan_images(root, reference, tmp_path / "scratch")
+    data_card = add("mine", root, home, resolution=16)
+    outside = scan_images(root, data_card, tmp_path / "scratch")
     assert (outside.preparation, outside.resized) == ("centre square, resized with Lanczos", 30)
     splits = [open_split(home / "data/mine", split).images[:] for split in ("train", "validation", "test")]
-    ours = {image.tobytes() for image in everything(outside, reference)}
+    ours = {image.tobytes() for image in everything(outside, data_card)}
     assert ours == {image.tobytes() for image in np.concatenate(splits)}
 
 

@@ -203,8 +203,8 @@ def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
     assert set(right["class_kid"].classes) == {str(i) for i in range(10)}
     one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
     sample = EvaluationSample(digits_ref.extractor(train.images[:400]), one)
-    message = evaluate_samples(sample, digits_ref)["class_kid"].classes
-    assert max(message, key=message.get) == "8" and "3" not in message
+    classes = evaluate_samples(sample, digits_ref)["class_kid"].classes
+    assert max(classes, key=classes.get) == "8" and "3" not in classes
 
 
 def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train, of_classes):

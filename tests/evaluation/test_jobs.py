@@ -56,8 +56,8 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
             if array is not None:
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
-    message = catalogue.conditions(family, CONFIGS[family], DataSpec(1, 8, 10))
-    assert (whole["labels"] is not None) is ("label" in message)
+    conditions = catalogue.conditions(family, CONFIGS[family], DataSpec(1, 8, 10))
+    assert (whole["labels"] is not None) is ("label" in conditions)
     assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
 
 

@@ -52,8 +52,10 @@ def test_the_classifier_is_not_asked_about_images_that_it_has_seen(digits_ref, s
     result = baselines["classifier_score"]
     assert result == expected == scores["classifier_score"].value
     assert baselines["confident_rate"] == scores["confident_rate"].value
-    calls = inception_score(digits_ref.extractor.logits_of(digits_ref.real("train", 200).features)).value
-    assert result != calls
+    on_training = inception_score(
+        digits_ref.extractor.logits_of(digits_ref.real("train", 200).features)
+    ).value
+    assert result != on_training
 
 
 def test_real_baselines_are_computed_once_in_a_store(digits_ref, tmp_path, monkeypatch):
@@ -73,8 +75,8 @@ def test_real_baselines_are_computed_once_in_a_store(digits_ref, tmp_path, monke
     monkeypatch.setattr(reference, "real_classification_accuracy", fit)
     refs = [replace(digits_ref, computed=store) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
-        calls = list(pool.map(lambda ref: ref.real_baselines("test", 100, train=False), refs))
-    assert calls == [{"kid": 0.1}] * 3 and computed == [("test", 100)] and not trained
+        baselines = list(pool.map(lambda ref: ref.real_baselines("test", 100, train=False), refs))
+    assert baselines == [{"kid": 0.1}] * 3 and computed == [("test", 100)] and not trained
     assert refs[0].real_baselines("validation", 100) == refs[1].real_baselines("validation", 100)
     assert computed[1:] == trained == [("validation", 100)]
     of_reference = digits_ref.info.real_baselines["test"]["400"]

@@ -42,11 +42,11 @@ def images(n=3):
     return np.random.RandomState(0).randint(0, 256, (n, 3, 16, 16)).astype(np.uint8)
 
 
-def expected(project, calls):
+def expected(project, pixels):
     from safetensors.torch import load_file
 
     state = load_file(project / "mine.safetensors")
-    x = (torch.from_numpy(calls).float() / 255).mean((2, 3))
+    x = (torch.from_numpy(pixels).float() / 255).mean((2, 3))
     x = (x - torch.tensor([0.5, 0.25, 0.5])) / torch.tensor([0.5, 0.5, 1.0])
     return (x @ state["matrix.weight"].T + state["matrix.bias"]).numpy()
 

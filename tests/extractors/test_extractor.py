@@ -48,11 +48,11 @@ def test_a_stream_gives_the_bits_of_the_whole(classifier, splits, step):
 
 
 def test_class_scores_do_not_depend_on_how_features_are_cut(classifier, splits):
-    calls = classifier(splits[2].images[:200])
-    whole = classifier.logits_of(calls)
+    features = classifier(splits[2].images[:200])
+    whole = classifier.logits_of(features)
     assert whole.shape == (200, 10) and whole.dtype == np.float32
-    np.testing.assert_array_equal(classifier.logits_of(calls[CHUNK:]), whole[CHUNK:])
-    expected = classifier.network.head(torch.from_numpy(calls)).detach().numpy()
+    np.testing.assert_array_equal(classifier.logits_of(features[CHUNK:]), whole[CHUNK:])
+    expected = classifier.network.head(torch.from_numpy(features)).detach().numpy()
     np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(classifier.logits(splits[2].images[:200]), whole)
 

@@ -62,11 +62,11 @@ def test_identity_tells_pretrained_extractors_apart(project):
         {"std": [1.0]},
         {"torchscript": True},
     ]
-    message = [identity("inception"), identity("efficientnet"), identity("custom", fields)]
-    message += [identity("custom", fields | other) for other in others]
+    identities = [identity("inception"), identity("efficientnet"), identity("custom", fields)]
+    identities += [identity("custom", fields | other) for other in others]
     (project / "mine.py").write_text(SOURCE + "\n")
-    message.append(identity("custom", fields))
-    assert len({json.dumps(each, sort_keys=True) for each in message}) == len(message)
+    identities.append(identity("custom", fields))
+    assert len({json.dumps(each, sort_keys=True) for each in identities}) == len(identities)
     assert identity("classifier") == identity("rotation") == {}
     assert identity("inception")["weights"] == pretrained.INCEPTION_SHA256
 

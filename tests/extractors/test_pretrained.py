@@ -32,9 +32,9 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(pretrained, "hub_folder", lambda: tmp_path / "hub" / "checkpoints")
     monkeypatch.setattr(pretrained.urllib.request, "urlopen", unreachable)
-    expected = tmp_path / "known.pth"
-    expected.write_bytes(b"weights")
-    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", digest(expected, "sha256"))
+    weights = tmp_path / "known.pth"
+    weights.write_bytes(b"weights")
+    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", digest(weights, "sha256"))
     return tmp_path
 
 

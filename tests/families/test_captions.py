@@ -92,19 +92,17 @@ def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Pat
 
 
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
-    message = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
+    result = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
     described = store.read_json("attempt/model/config.json")
     assert described["encoder"]["sha256"] == package.SHA256 and described["card"]["text"] == DIM
-    assert message["samples"]["titles"] == captioned.captions(10)
+    assert result["samples"]["titles"] == captioned.captions(10)
 
 
 def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
     store.delete("captions")
-    message = trained(store, "dcgan", steps=2)
+    result = trained(store, "dcgan", steps=2)
     described = store.read_json("attempt/model/config.json")
-    assert (
-        described["card"]["text"] == 0 and described["encoder"] is None and not message["samples"]["titles"]
-    )
+    assert described["card"]["text"] == 0 and described["encoder"] is None and not result["samples"]["titles"]
 
 
 def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:

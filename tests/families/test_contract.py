@@ -48,9 +48,9 @@ def test_a_phase_moves_its_own_parameters_only(name: str, card: DataSpec) -> Non
         buffers = {n: b.clone() for n, b in trainer.family.named_buffers()}
         trainer.update(index, phase, batches)
         moved = {n for n, p in trainer.family.named_parameters() if not torch.equal(before[n], p)}
-        outcome = {n for n, p in trainer.family.named_parameters() if id(p) in own}
-        assert moved and moved <= outcome
-        trained = {n.split(".")[0] for n in outcome}
+        allowed = {n for n, p in trainer.family.named_parameters() if id(p) in own}
+        assert moved and moved <= allowed
+        trained = {n.split(".")[0] for n in allowed}
         of_networks = {n: b for n, b in trainer.family.named_buffers() if "." in n}
         changed = {n for n, b in of_networks.items() if not torch.equal(buffers[n], b)}
         assert {n.split(".")[0] for n in changed} <= trained

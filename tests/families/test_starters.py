@@ -72,8 +72,8 @@ def test_families_suit_the_data(data: DatasetCard, families: list[str]) -> None:
 def test_diffusion_of_large_blocks_of_pixels_predicts_images(
     channels: int, resolution: int, of: int | None, family: str, prediction: str | None
 ) -> None:
-    inputs = sources(of).model_copy(update={"channels": channels}) if of else None
-    data = card(resolution, channels, sources=inputs)
+    source = sources(of).model_copy(update={"channels": channels}) if of else None
+    data = card(resolution, channels, sources=source)
     (chosen,) = [starter for starter in suitable(data)[0] if starter.family == family]
     assert chosen.settings.get("prediction") == prediction
     assert not advice_on(family, chosen.config, card_for(family, chosen.config, data))

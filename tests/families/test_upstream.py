@@ -87,9 +87,9 @@ def test_the_plan_and_the_record_say_what_is_built_on() -> None:
         for s in specs(plan)
     ]
     run = RunManifest(run_id="r", stages=entries)
-    output = {(entry.name, entry.family): run.builds_on(entry) for entry in entries}
-    assert output.pop(("latents", ABOVE)) == output.pop(("train", ABOVE)) == [BELOW]
-    assert not any(output.values())
+    upstream = {(entry.name, entry.family): run.builds_on(entry) for entry in entries}
+    assert upstream.pop(("latents", ABOVE)) == upstream.pop(("train", ABOVE)) == [BELOW]
+    assert not any(upstream.values())
 
 
 # What is run

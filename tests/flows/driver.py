@@ -137,8 +137,8 @@ class Sweeps(Atelier):
 
     def files(self) -> dict[str, float]:
         """When the results of trials were written."""
-        result = self.store.glob("store/trial/*/attempts/*/result.json")
-        return {str(path): path.stat().st_mtime for path in result}
+        paths = self.store.glob("store/trial/*/attempts/*/result.json")
+        return {str(path): path.stat().st_mtime for path in paths}
 
 
 def states(result: dict[str, Any]) -> dict[str, str]:

@@ -64,8 +64,8 @@ def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
         code == 0 and ["families.vae.lr", "0.1", "0.2"] in lines and ["vae", "KID", "1.00", "2.00"] in lines
     )
     assert err.startswith("next: ")
-    message = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
-    assert message["runs"] == ["a", "b"] and len(message["settings"]) == len(message["metrics"]) == 1
+    result = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert result["runs"] == ["a", "b"] and len(result["settings"]) == len(result["metrics"]) == 1
     assert call(capsys, "compare", "a", "c", "--store", str(tmp_path))[0] == 2
 
 
@@ -80,8 +80,8 @@ def test_a_result_that_both_runs_have_is_one_line(tmp_path: Path, capsys: pytest
     out = call(capsys, "compare", "a", "b", "--store", str(tmp_path))[1]
     (line,) = [line for line in out.splitlines() if "vae" in line]
     assert line.startswith("both runs have the same result of vae: ") and f"gan KID: {note}" in out
-    message = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
-    assert [row["why_not"] for row in message["metrics"]] == ["the same result", "intervals overlap"]
+    result = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert [row["why_not"] for row in result["metrics"]] == ["the same result", "intervals overlap"]
 
 
 def test_what_speaks_against_numbers_is_said_below_them(
@@ -103,6 +103,6 @@ def test_what_speaks_against_numbers_is_said_below_them(
     assert "vae Fréchet distance *" in out and f"* vae Fréchet distance: {note}" in out
     assert "60.0\u00a0%" in out, "percent as on the page"
     assert "vae of b is not near real images: Recall is 0.0\u00a0%" in out and "vae of a is" not in out
-    message = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
-    assert [(one["run_id"], one["family"]) for one in message["unlike_real"]] == [("b", "vae")]
-    assert [bool(row["note"]) for row in message["metrics"]] == [False, False, True]
+    result = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert [(one["run_id"], one["family"]) for one in result["unlike_real"]] == [("b", "vae")]
+    assert [bool(row["note"]) for row in result["metrics"]] == [False, False, True]

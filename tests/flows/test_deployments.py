@@ -224,8 +224,8 @@ def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: p
             for date in dates
         ]
         assert any("its last 3 dates have had no run" in problem for problem in deployments.problems())
-        result = deployments.find(client, "quickstart")
-        others = deployments.runs_of(client, result, deployments.MOST, deployments.WAITING)
+        deployment = deployments.find(client, "quickstart")
+        others = deployments.runs_of(client, deployment, deployments.MOST, deployments.WAITING)
         assert set(late) <= {one.id for one in others}
         assert schedule.overlap.stand_for_latest(identity, late[0], dates[0]) == 2
         states = [client.read_flow_run(one).state for one in late]

@@ -74,8 +74,8 @@ def run(**content: Any) -> RunManifest:
 
 
 def test_a_run_tells_of_what_it_did_itself() -> None:
-    message = {one.kind: one.sentence for one in notify.notifications(run())}
-    assert message == {
+    sentences = {one.kind: one.sentence for one in notify.notifications(run())}
+    assert sentences == {
         FAILED: "run run1 on digits ended with status partial: train dcgan: the loss is not finite",
         UNHEALTHY: "run run1 on digits: train vae had 2 diagnoses of its health",
     }

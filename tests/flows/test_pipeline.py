@@ -115,8 +115,8 @@ def test_the_gate_judges_every_result_and_promotes_the_best(shared: Atelier, fir
             content = (shared.store / consumed["url"] / file["path"]).read_bytes()
             assert hashlib.sha256(content).hexdigest() == file["sha256"]
     others = set(FAMILIES) - set(best.values())
-    output = [judged[family]["quality"]["reasons"][0]["text"] for family in others]
-    assert all("better" in text for text in output), output
+    reasons = [judged[family]["quality"]["reasons"][0]["text"] for family in others]
+    assert all("better" in text for text in reasons), reasons
     store = ["--store", str(shared.store)]
     listed = shared.call("champions", "digits", *store).stdout
     assert listed.count(first["run_id"]) == 4, "as a model and as the gate that promoted it, for both tasks"
@@ -149,9 +149,9 @@ def test_any_folder_is_judged_like_a_run(
     assert judged["metrics"]["frechet_distance"]["value"] < run["frechet_distance"]["value"], (
         "real digits are better"
     )
-    output = json.loads(shared.call("evaluate", str(folder), *common).stdout)["metrics"]["kid"]
-    assert output["value"] == judged["metrics"]["kid"]["value"]
-    assert output["comparability"] != run["kid"]["comparability"] and "as given" in output["recipe"]["seeds"]
+    kid = json.loads(shared.call("evaluate", str(folder), *common).stdout)["metrics"]["kid"]
+    assert kid["value"] == judged["metrics"]["kid"]["value"]
+    assert kid["comparability"] != run["kid"]["comparability"] and "as given" in kid["recipe"]["seeds"]
     views.show_judged(ExternalEvaluation.model_validate(judged))
     assert "real images" in (printed := capsys.readouterr().out)
     assert judged["metrics"]["kid"]["comparability"] in printed
@@ -160,7 +160,7 @@ def test_any_folder_is_judged_like_a_run(
         shared.call("extractor", "status", "digits", "--json", "--store", str(shared.store)).stdout
     )
     assert [(p["extractor"], p["number"], p["in_use"]) for p in pin] == [("classifier-16-steps", 1, True)]
-    assert pin[0]["hash"] == output["extractor_hash"]
+    assert pin[0]["hash"] == kid["extractor_hash"]
 
 
 def asked(url: str, what: str) -> Any:

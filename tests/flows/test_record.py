@@ -41,10 +41,10 @@ def test_redacted_keeps_everything_else() -> None:
 
     changes = ["store.url=/a/b/c", "publish.url=s3://k:s@bucket/x", "evaluate.inception_path=/me/weights.pth"]
     experiment = setup.experiment(QUICKSTART, changes)
-    output = redacted(experiment)
-    assert (output["store"]["url"], output["publish"]["url"]) == ("c", "s3://bucket/x")
-    assert output["evaluate"]["inception_path"] is None
-    assert output["families"] == experiment.families
+    result = redacted(experiment)
+    assert (result["store"]["url"], result["publish"]["url"]) == ("c", "s3://bucket/x")
+    assert result["evaluate"]["inception_path"] is None
+    assert result["families"] == experiment.families
 
 
 def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,11 +106,11 @@ def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]
 def test_what_was_taken_of_another_model_is_said_once(training: tuple[run.Run, Spec, Store]) -> None:
     made, spec, attempt = training
     layers = {"a": "taken", "b": "taken", "c": "other shape"} | {f"d{i}": "new" for i in range(6)}
-    calls = run.TrainingDisplay()
-    made._report_initial(spec, attempt, calls)
+    display = run.TrainingDisplay()
+    made._report_initial(spec, attempt, display)
     attempt.write_json("initial.json", {"model": "r/vae", "sha256": "0", "layers": layers})
     for _ in range(2):
-        made._report_initial(spec, attempt, calls)
+        made._report_initial(spec, attempt, display)
     assert said(made) == [
         "  train dcgan: 2 of 9 layers taken from r/vae; other shape: c; new: d0, d1, d2, d3 and 2 more"
     ]
@@ -264,17 +264,17 @@ def test_a_gpu_that_waits_for_images_is_named_once_and_recorded(
 ) -> None:
     made, spec, attempt = training
     made.experiment = Mock(training=lambda family: Mock(batch=16))
-    calls = run.TrainingDisplay(begun=True, updated=float("inf"))
+    display = run.TrainingDisplay(begun=True, updated=float("inf"))
     for content in (progress(10, 100.0, 1.0, utilisation), progress(60, 110.0, 1.0 + waited, utilisation)):
         for _ in range(2):
             attempt.write_json("progress.json", content)
-            made._look(spec, attempt, calls)
+            made._look(spec, attempt, display)
     warnings = [line for line in said(made) if "waiting for images" in line]
     assert len(warnings) == starves
     if starves:
         assert "train dcgan: the GPU works 30 % of the time, and 40 % of a step is waiting" in warnings[0]
-    assert calls.rates["images_per_second"] == 80.0 and calls.rates["data_share"] == waited / 10
-    assert ("gpu_utilisation" in calls.rates) == (utilisation is not None)
+    assert display.rates["images_per_second"] == 80.0 and display.rates["data_share"] == waited / 10
+    assert ("gpu_utilisation" in display.rates) == (utilisation is not None)
     assert any("60/100 80 images/s  vae 0.5" in line for line in said(made))
     assert said(made).count("  train dcgan: about 8 seconds more") == 1
 

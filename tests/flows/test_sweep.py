@@ -100,14 +100,14 @@ def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) 
         "seeds_per_finalist": 1,
     }
     result = sweeps.sweep("--set", families, "--set", "train.steps=8", **changes)
-    outcome = result["sweep"]
-    assert outcome["kind"] == "sampling" and outcome["settings"]["rungs"] == [], "there is one judgement"
-    assert {t["state"] for t in outcome["trials"]} == {"done"} and len(outcome["trials"]) == 4
+    sweep = result["sweep"]
+    assert sweep["kind"] == "sampling" and sweep["settings"]["rungs"] == [], "there is one judgement"
+    assert {t["state"] for t in sweep["trials"]} == {"done"} and len(sweep["trials"]) == 4
     own = {"sampler_steps": 2, "guidance_scale": 1.5}
-    assert own in [one["values"] for one in outcome["finalists"]], "what the winner is to beat"
+    assert own in [one["values"] for one in sweep["finalists"]], "what the winner is to beat"
     assert (
-        set(outcome["winner"]["values"]) == set(search)
-        and outcome["confirmation"]["seconds_per_image"]["winner"] > 0
+        set(sweep["winner"]["values"]) == set(search)
+        and sweep["confirmation"]["seconds_per_image"]["winner"] > 0
     )
     trained = [s for s in result["stages"] if s["name"] == "train"]
     assert [s["family"] for s in trained] == ["diffusion"], "once"

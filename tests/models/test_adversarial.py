@@ -201,17 +201,17 @@ def test_r1_through_augmentations_reaches_the_discriminator() -> None:
 
 def test_r1_does_not_see_what_is_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = linear(r1=2.0, augment=("cutout",))
-    calls: list[Tensor] = []
+    masks: list[Tensor] = []
 
     def without_the_middle(x: Tensor, kinds: object, p: object) -> Tensor:
         mask = torch.ones_like(x)
         mask[:, :, 2:6, 2:6] = 0
-        calls.append(mask[0].flatten())
+        masks.append(mask[0].flatten())
         return x * mask
 
     monkeypatch.setattr(adversarial, "augmented", without_the_middle)
     terms, _ = model.discriminator_loss(images())
-    expected = float((model.w * calls[0]).square().sum())
+    expected = float((model.w * masks[0]).square().sum())
     assert terms["r1"].tolist() == pytest.approx([expected] * 4, rel=1e-4)
 
 
@@ -325,8 +325,8 @@ def test_instance_noise_falls_in_a_straight_line() -> None:
     for step, level in levels.items():
         model.begin(step)
         assert model.sigma == pytest.approx(level)
-        output = model.augmented_input(torch.zeros(200, *CARD.shape), images(200))
-        assert float(output.std()) == pytest.approx(level, abs=0.01)
+        noisy = model.augmented_input(torch.zeros(200, *CARD.shape), images(200))
+        assert float(noisy.std()) == pytest.approx(level, abs=0.01)
     assert model.augmented_input(x := torch.ones(2, *CARD.shape), images(2)) is x
 
 
@@ -363,11 +363,11 @@ def test_all_that_d_sees_is_augmented_and_in_both_phases(
 def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after: list[float]) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.3, ada_target=0.6, ada_steps=20)
     nn.init.constant_(cast(Discriminator, adversary(made).discriminator).score.bias, bias)
-    result = []
+    values = []
     for _ in range(3):
         made.step(data)
-        result.append(float(made.family.state_dict()["augment_p"]))
-    assert result == pytest.approx(after)
+        values.append(float(made.family.state_dict()["augment_p"]))
+    assert values == pytest.approx(after)
 
 
 @pytest.mark.parametrize(("loss", "undecided"), [
@@ -418,15 +418,15 @@ def test_p_stays_where_it_is_without_a_target() -> None:
 def updates(made: Trainer, data: Batches, steps: int) -> list[tuple[str, int]]:
     """The updates of some steps: the phase, and which images (numbered as they came) it was shown."""
     order: list[tuple[str, int]] = []
-    calls: list[float] = []
+    distinct: list[float] = []
 
     def watched(phase: family.Phase) -> Callable[[Batch], Any]:
         def loss(batch: Batch) -> Any:
             assert batch.image is not None
             image = float(batch.image.double().sum())
-            if image not in calls:
-                calls.append(image)
-            order.append((phase.name[0], calls.index(image)))
+            if image not in distinct:
+                distinct.append(image)
+            order.append((phase.name[0], distinct.index(image)))
             return phase.loss(batch)
 
         return loss

@@ -83,6 +83,6 @@ def test_a_sample_is_the_picture_of_its_code(card: DataSpec, network: str) -> No
 
 def test_the_observed_error_is_of_pixels_from_0_to_1() -> None:
     family, x = build(DataSpec(1, 6)), torch.rand(4, 1, 6, 6)
-    _, message = family.loss(Batch(4, x))
-    torch.testing.assert_close(message["mae"], (x - family.generator(x)).abs().mean() / 2)
-    assert not message["mae"].requires_grad
+    _, observed = family.loss(Batch(4, x))
+    torch.testing.assert_close(observed["mae"], (x - family.generator(x)).abs().mean() / 2)
+    assert not observed["mae"].requires_grad

@@ -41,9 +41,9 @@ def test_concatenated_labels_are_planes_of_ones() -> None:
             return x
 
     x, label = torch.full((2, 3, 4, 4), 0.5), torch.tensor([2, 0])
-    calls = Planes(cast(Discriminator, TrainingDisplay()), 3)(x, label)
-    assert torch.equal(calls[:, :3], x)
-    assert torch.equal(calls[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
+    planes = Planes(cast(Discriminator, TrainingDisplay()), 3)(x, label)
+    assert torch.equal(planes[:, :3], x)
+    assert torch.equal(planes[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
 
 
 @pytest.mark.parametrize("condition", ["concatenation", "projection"])

@@ -160,11 +160,11 @@ def test_pools_change_in_the_phase_of_the_discriminators_alone() -> None:
 def test_the_discriminator_sees_samples_of_the_past() -> None:
     family, batch = cyclegan(pool=4), tiny.noise_with_sources(4, CARD)
     family.discriminator_loss(batch)
-    remaining = family.discriminator.pool_Y.images.clone()
+    past = family.discriminator.pool_Y.images.clone()
     calls: list[torch.Tensor] = []
     family.discriminator.Y.register_forward_hook(lambda m, args, out: calls.append(args[0]))
     family.discriminator_loss(tiny.noise_with_sources(4, CARD))
-    matches = [any(torch.equal(fake, old) for old in remaining) for fake in calls[1]]
+    matches = [any(torch.equal(fake, old) for old in past) for fake in calls[1]]
     assert any(matches) and not all(matches)
 
 

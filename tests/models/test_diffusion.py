@@ -190,20 +190,20 @@ def test_a_new_network_predicts_nothing() -> None:
 
 def test_the_loss_is_told_by_share_of_noise() -> None:
     loss, share = torch.arange(32.0), torch.linspace(0, 31 / 32, 32)
-    message = by_noise(loss, share)
-    assert [float(message[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
-    assert [float(message[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
-    assert [float(message[f"noise_t{k}"]) for k in range(8)] == [(4 * k + 1.5) / 32 for k in range(8)]
+    logged = by_noise(loss, share)
+    assert [float(logged[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
+    assert [float(logged[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
+    assert [float(logged[f"noise_t{k}"]) for k in range(8)] == [(4 * k + 1.5) / 32 for k in range(8)]
     assert by_noise(torch.arange(15.0), torch.arange(15.0)) == {}
-    assert by_noise(torch.arange(17.0), torch.arange(17.0)).keys() == message.keys()
+    assert by_noise(torch.arange(17.0), torch.arange(17.0)).keys() == logged.keys()
 
 
 def test_a_log_has_the_noise_that_was_drawn() -> None:
     """Not the eighths of [0, 1]: times drawn log-normally around more noise are of more noise."""
-    message = [
+    logged = [
         build(timestep_sampling="log_normal", timestep_mean=mean).loss(batch(n=32))[1] for mean in (-1.0, 1.0)
     ]
-    low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in message)
+    low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in logged)
     assert low == sorted(low) and high == sorted(high)
     assert all(a < b for a, b in zip(low, high, strict=True))
     assert low[3] < 1 / (1 + math.e) < low[4], "the median, where sigma / alpha = 1 / e"
@@ -287,8 +287,8 @@ def test_tokens_that_are_masked_change_nothing_and_others_do() -> None:
     noise = torch.randn_like(inputs.text)
     hidden = dataclasses.replace(inputs, text=torch.where(inputs.text_mask[..., None], inputs.text, noise))
     torch.testing.assert_close(sample(family, hidden), images, rtol=0, atol=1e-6)
-    output = dataclasses.replace(inputs, text=inputs.text + noise)
-    assert not torch.allclose(sample(family, output), images, atol=1e-3)
+    visible = dataclasses.replace(inputs, text=inputs.text + noise)
+    assert not torch.allclose(sample(family, visible), images, atol=1e-3)
 
 
 # From an image, and on the way

@@ -38,8 +38,8 @@ class Features(nn.Module):
 
 def esrgan(card: DataSpec = CARD, **settings: Any) -> ESRGAN:
     psnr = RRDB(RRDBConfig(width=4, growth=2, blocks=1), card).generator
-    recorded = {"psnr": psnr, "features": Features()}
-    return ESRGAN(ESRGANConfig(**{"width": 4, **settings}), card, recorded)
+    upstream = {"psnr": psnr, "features": Features()}
+    return ESRGAN(ESRGANConfig(**{"width": 4, **settings}), card, upstream)
 
 
 def trained(family: ESRGAN) -> ESRGAN:

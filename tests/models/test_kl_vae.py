@@ -126,12 +126,12 @@ def test_codes_are_moving_averages_over_all_shards() -> None:
     count, total = torch.zeros(3), torch.zeros(3, 2)
     for _ in range(5):
         shards = [torch.randn(50, 2) for _ in range(2)]
-        calls = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
+        statistics = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
         points = torch.cat(shards)
         one_hot = torch.nn.functional.one_hot(book.nearest(lay(points)).flatten(), 3).float()
         count = decay * count + (1 - decay) * one_hot.sum(0)
         total = decay * total + (1 - decay) * one_hot.T @ points
-        book.move(calls, decay)
+        book.move(statistics, decay)
         torch.testing.assert_close(book.code, total / count[:, None])
 
 
@@ -140,8 +140,8 @@ def test_codes_that_nothing_is_near_to_begin_anew_at_latents() -> None:
     book.code.copy_(100 + torch.arange(16.0).view(8, 2))
     book.code[0] = 0
     shards = torch.randn(2, 20, 2)
-    calls = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
-    book.move(calls, 0.5)
+    statistics = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
+    book.move(statistics, 0.5)
     torch.testing.assert_close(book.code[0], shards.flatten(0, 1).mean(0))
     for k in range(1, 8):
         assert any(torch.allclose(book.code[k], z) for z in shards[k % 2]), "of one shard, then the other"

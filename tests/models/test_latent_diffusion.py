@@ -49,8 +49,8 @@ def loss(family: LatentDiffusion, inputs: Batch) -> Tensor:
 def test_kept_encodings_teach_what_the_images_do() -> None:
     family, inputs = build(), batch()
     encoded = torch.stack(autoencoder().generator.encode(inputs.image), 1)
-    remaining = dataclasses.replace(inputs, latent=encoded)
-    torch.testing.assert_close(loss(family, remaining), loss(family, inputs))
+    stored = dataclasses.replace(inputs, latent=encoded)
+    torch.testing.assert_close(loss(family, stored), loss(family, inputs))
     other = dataclasses.replace(inputs, latent=encoded + 1)
     assert not torch.allclose(loss(family, other), loss(family, inputs)), "the kept ones are what is used"
 
@@ -143,13 +143,13 @@ def test_codes_of_a_book_serve_alike() -> None:
     below = KLVAE(config, CARD).generator.eval()
     below.settle(torch.tensor(0.5), torch.tensor(4.25))
     family = LatentDiffusion(LatentDiffusionConfig(width=16, sampler_steps=3), CARD, {"autoencoder": below})
-    arguments, calls = batch(), []
-    assert arguments.image is not None and below.codebook is not None
-    assert family.encoded(arguments).isfinite().all()
+    images, calls = batch(), []
+    assert images.image is not None and below.codebook is not None
+    assert family.encoded(images).isfinite().all()
     below = family.generator.autoencoder
     below.decoder.register_forward_hook(lambda module, inputs, out: calls.append(inputs[0]))
     with torch.inference_mode():
-        family.eval().generator.sample(arguments, Noise(range(6)))
+        family.eval().generator.sample(images, Noise(range(6)))
     z = calls[-1].permute(0, 2, 3, 1).flatten(0, 2)
     assert float(torch.cdist(z, below.codebook.code).min(1).values.max()) < 1e-3
 

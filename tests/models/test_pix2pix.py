@@ -161,8 +161,8 @@ def test_the_first_convolution_of_d_sees_both_images() -> None:
 def test_augmentations_change_source_and_image_alike() -> None:
     card = DataSpec(1, 16, source=SourceShape(1, 16))
     family, x = pix2pix(card, augment=("translation", "cutout")), torch.rand(8, 1, 16, 16)
-    calls = family.augmented_input(x, Batch(8, x, source=x))
-    assert torch.equal(calls[:, 0], calls[:, 1]) and not torch.equal(calls[:, :1], x)
+    augmented = family.augmented_input(x, Batch(8, x, source=x))
+    assert torch.equal(augmented[:, 0], augmented[:, 1]) and not torch.equal(augmented[:, :1], x)
 
 
 def test_jitter_crops_pairs_alike() -> None:

@@ -70,8 +70,8 @@ def test_the_loss_is_the_mean_absolute_error() -> None:
 def test_without_sources_images_are_reduced() -> None:
     family, image = rrdb(DataSpec(3, 16)), torch.rand(2, 3, 16, 16)
     small = reduced(image, 4)
-    inputs = family.loss(Batch(2, image, source=small))
-    torch.testing.assert_close(family.loss(Batch(2, image)), inputs)
+    expected = family.loss(Batch(2, image, source=small))
+    torch.testing.assert_close(family.loss(Batch(2, image)), expected)
     noise = Noise(range(2))
     torch.testing.assert_close(
         family.generator.conditioning_image(Batch(2, image), noise), enlarged(small, 16)

@@ -79,10 +79,10 @@ def test_shapes_at_1024_pixels() -> None:
     with torch.device("meta"):
         config, card = StyleGAN2Config(channel_base=32768), DataSpec(3, 1024)
         synthesis, discriminator = Synthesis(config, card), Discriminator(config, card)
-        output = shapes(synthesis, StyledConv, lambda: synthesis(torch.randn(2, 18, 512)))
-        assert synthesis.num_styles == 18 and len(output) == 17
-        assert output[:4] == [(2, 512, 4, 4), (2, 512, 8, 8), (2, 512, 8, 8), (2, 512, 16, 16)]
-        assert output[-3:] == [(2, 64, 512, 512), (2, 32, 1024, 1024), (2, 32, 1024, 1024)]
+        sizes = shapes(synthesis, StyledConv, lambda: synthesis(torch.randn(2, 18, 512)))
+        assert synthesis.num_styles == 18 and len(sizes) == 17
+        assert sizes[:4] == [(2, 512, 4, 4), (2, 512, 8, 8), (2, 512, 8, 8), (2, 512, 16, 16)]
+        assert sizes[-3:] == [(2, 64, 512, 512), (2, 32, 1024, 1024), (2, 32, 1024, 1024)]
         colours = shapes(synthesis, ToRGB, lambda: synthesis(torch.randn(2, 18, 512)))
         assert colours == [(2, 3, size, size) for size in synthesis.sizes]
         blocks = shapes(

@@ -12,10 +12,10 @@ from tests.models.test_inpainting import build, images, sample
 
 def test_a_source_is_taken_before_the_image() -> None:
     family, image = build("upscale", strength=0.2), images()
-    message = sample(family, Batch(4, image, source=reduced(image, 4)))
-    assert torch.equal(message, sample(family, Batch(4, image)))
+    result = sample(family, Batch(4, image, source=reduced(image, 4)))
+    assert torch.equal(result, sample(family, Batch(4, image)))
     other = sample(family, Batch(4, image, source=reduced(image.flip(0), 4)))
-    assert not torch.allclose(other, message, atol=1e-2)
+    assert not torch.allclose(other, result, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["upscale", "inpaint"])

@@ -73,9 +73,9 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood() -> None:
     family, exact = linear()
     weights = family.generator.log_weights(images(), Noise(range(6)), 7)
     torch.testing.assert_close(weights.double(), exact[:, None].expand(-1, 7), rtol=1e-4, atol=1e-3)
-    terms, message = family.loss(images())
+    terms, observed = family.loss(images())
     torch.testing.assert_close(
-        -(terms["reconstruction"] + terms["kl"]).mean().double(), message["elbo"].double()
+        -(terms["reconstruction"] + terms["kl"]).mean().double(), observed["elbo"].double()
     )
 
 
@@ -144,22 +144,22 @@ def test_a_learned_sigma_learns_the_spread() -> None:
 
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_best_sigma_is_the_mean_of_the_first_batches(draws: int) -> None:
-    family, result = build(likelihood="gaussian", draws=draws), []
+    family, variances = build(likelihood="gaussian", draws=draws), []
     for step in range(5):
         family.begin(step)
         batch = images(4 + step)
-        _, message = family.loss(batch)
-        family.after_update(message)
-        result.append(message["variance"])
-    torch.testing.assert_close(family.generator.variance, torch.stack(result).mean())
+        _, observed = family.loss(batch)
+        family.after_update(observed)
+        variances.append(observed["variance"])
+    torch.testing.assert_close(family.generator.variance, torch.stack(variances).mean())
 
 
 def test_the_best_sigma_is_kept_for_later() -> None:
     family = build(likelihood="gaussian")
-    _, message = family.loss(images())
+    _, observed = family.loss(images())
     for _ in range(2000):
-        family.after_update(message)
-    torch.testing.assert_close(family.generator.variance, message["variance"])
+        family.after_update(observed)
+    torch.testing.assert_close(family.generator.variance, observed["variance"])
     assert family.eval().generator.log_weights(images(), Noise(range(6)), 2).isfinite().all()
 
 
@@ -256,8 +256,8 @@ def test_what_is_binarised_is_binary() -> None:
     )
     assert set(many.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(many.mean(0), x, rtol=0, atol=0.1)
-    calls = torch.stack([stochastic.training_target(batch) for _ in range(500)])
-    torch.testing.assert_close(calls.mean(0), x, rtol=0, atol=0.1)
+    targets = torch.stack([stochastic.training_target(batch) for _ in range(500)])
+    torch.testing.assert_close(targets.mean(0), x, rtol=0, atol=0.1)
 
 
 def test_grey_levels_have_no_bernoulli_likelihood() -> None:
@@ -289,6 +289,6 @@ def test_active_units_and_divergences_are_told() -> None:
         encoder.weight.zero_()
         encoder.bias.zero_()
         encoder.weight[0] = 1.0
-    _, message = family.loss(images(64))
-    assert message["active_units"] == 1
-    assert message["kl_z0"] > 0.1 and message["kl_z1"] == message["kl_z2"] == 0
+    _, observed = family.loss(images(64))
+    assert observed["active_units"] == 1
+    assert observed["kl_z0"] > 0.1 and observed["kl_z1"] == observed["kl_z2"] == 0

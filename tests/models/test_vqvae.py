@@ -29,9 +29,9 @@ def test_what_is_decoded_is_made_of_codes_alone() -> None:
 
 
 def test_use_of_the_codes_is_told() -> None:
-    terms, message = build().loss(Batch(4, torch.rand(4, 1, 8, 8)))
+    terms, observed = build().loss(Batch(4, torch.rand(4, 1, 8, 8)))
     assert terms.keys() == {"reconstruction", "commitment"}
-    assert 1 <= message["perplexity"] <= 8 and 1 / 8 <= message["codes_used"] <= 1
+    assert 1 <= observed["perplexity"] <= 8 and 1 / 8 <= observed["codes_used"] <= 1
 
 
 def test_it_cannot_do_without_codes() -> None:

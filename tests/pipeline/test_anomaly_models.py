@@ -93,15 +93,15 @@ def test_a_smoke_run_holds_out_two_classes(store: Store) -> None:
 
 
 def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
-    recorded = {"conditional": True}
-    both = with_held_out(store, {"autoencoder": {}, "vae": recorded}, held_out_classes="all")
+    conditional = {"conditional": True}
+    both = with_held_out(store, {"autoencoder": {}, "vae": conditional}, held_out_classes="all")
     check(both, store)
     assert latent_analysis.families(both) == ["autoencoder", "vae"]
     assert anomaly_models.families(both) == ["autoencoder"]
     assert "anomaly_models vae" not in [spec.title for spec in specs(both)]
-    plain = with_held_out(store, {"vae": recorded})
+    plain = with_held_out(store, {"vae": conditional})
     assert latent_analysis.spec(both, "vae").key == latent_analysis.spec(plain, "vae").key
-    alone = with_held_out(store, {"vae": recorded}, held_out_classes="a")
+    alone = with_held_out(store, {"vae": conditional}, held_out_classes="a")
     with pytest.raises(
         InputError,
         match="evaluate.held_out_classes needs a family that is not class-conditional; these all are: vae",

@@ -43,15 +43,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def metrics(distance: float, version: str = "0123.dir", half: float | None = 0.05) -> Metrics:
     values = {"frechet_distance": distance, "kid": distance / 100, "precision": 0.8, "recall": 0.8}
-    recorded = {}
+    result = {}
     for name, value in (values | {"memorization_rate": 0.01}).items():
         recipe = {"metric": name, "data_set": "x", "data": version, "n": 1000}
         ends = {} if half is None else {"low": value - half, "high": value + half}
         better = "higher" if name in ("precision", "recall") else "lower"
-        recorded[name] = MetricResult(
+        result[name] = MetricResult(
             value=value, better=better, recipe=recipe, comparability=comparability.key(recipe), **ends
         )
-    return recorded
+    return result
 
 
 class Run:

@@ -45,11 +45,11 @@ class Session:
     def run(self, outputs: None, inputs: dict[str, Any]) -> list[np.ndarray]:
         assert list(inputs) == list(self.inputs)
         n = max(len(value) for value in inputs.values() if value.ndim)
-        for name, arguments in self.inputs.items():
-            shape = [size or 1 for size in arguments.shape]
+        for name, declared in self.inputs.items():
+            shape = [size or 1 for size in declared.shape]
             scalar = name in ("time", "alpha", "sigma")
             assert inputs[name].shape == (() if scalar else (n, *shape)), name
-            assert str(inputs[name].dtype) == arguments.dtype, name
+            assert str(inputs[name].dtype) == declared.dtype, name
         return [np.zeros((n, 3, 8, 8), np.float32)]
 
 

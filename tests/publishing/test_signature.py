@@ -80,8 +80,10 @@ def test_another_key_and_other_files_are_found(
         (lambda: (moved / "models/cgan/model.sig").unlink(), "it is not signed: there is no model.sig"),
     ):
         change()
-        outcome = [problem for result in verify(Store(moved), keys["mine"][1]) for problem in result.problems]
-        assert any(sentence in problem for problem in outcome)
+        problems = [
+            problem for result in verify(Store(moved), keys["mine"][1]) for problem in result.problems
+        ]
+        assert any(sentence in problem for problem in problems)
 
 
 def test_what_is_no_key_is_bad_input(

@@ -101,8 +101,8 @@ def test_a_record_is_shown_in_few_words() -> None:
     result = FamilyResult(family="vae", metrics={"kid": MetricResult(value=0.5)})
     stages = [StageEntry(name="train", family="vae")] * 99
     run = RunManifest(run_id="r", status="done", results=[result], stages=stages)
-    output = "RunManifest(run_id='r', status='done', families=['vae'], measures={'vae': 'kid 0.5'})"
-    assert repr(run) == output
+    expected = "RunManifest(run_id='r', status='done', families=['vae'], measures={'vae': 'kid 0.5'})"
+    assert repr(run) == expected
 
 
 def test_torn_parts_of_a_manifest_are_left_out() -> None:

@@ -333,13 +333,13 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
 
 
 def stage(name, family, state, begin, seconds, work=None, **more) -> StageEntry:
-    expected = state in ("ran", "failed", "cached")
+    has_ended = state in ("ran", "failed", "cached")
     began = (START + timedelta(seconds=begin)).isoformat() if state not in ("waiting", "skipped") else None
     about = {
         "key": f"{abs(hash((name, family))) % 16**16:016x}",
         "attempt": 1,
-        "ended": (START + timedelta(seconds=begin + seconds)).isoformat() if expected else None,
-        "seconds": seconds if expected else None,
+        "ended": (START + timedelta(seconds=begin + seconds)).isoformat() if has_ended else None,
+        "seconds": seconds if has_ended else None,
     }
     return StageEntry(
         name=name,

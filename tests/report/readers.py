@@ -45,6 +45,6 @@ def linked(
     probe = with_script(Path(page), library + READER % script)
     html = browser.load(f"file://{probe}#{address}", paper=paper)
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached"
-    return calls
+    notes = marks(html)
+    assert notes["end"] == "reached"
+    return notes

@@ -176,9 +176,9 @@ def test_the_section_begins_with_better_settings(store, runs):
     run = store.read_json(manifest)
     run["lineage"]["config"]["families"]["diffusion"] = {"sampler": "ddim", "sampler_steps": 4}
     store.write_json(manifest, run)
-    message = page(store, build_run(store, runs["done"])).text
-    assert "diffusion has a KID of 0.00334 with families.diffusion.sampler=heun" in message
-    assert "with the settings of this run (ddim 4)" in message
+    text = page(store, build_run(store, runs["done"])).text
+    assert "diffusion has a KID of 0.00334 with families.diffusion.sampler=heun" in text
+    assert "with the settings of this run (ddim 4)" in text
 
 
 # The loss by share of noise

@@ -47,8 +47,8 @@ def findings(browser, page: str, axe: str, before: str = "", address: str = "", 
     """What is grave on a page, or on parts of it by selector, in either theme, as one text."""
     part = f"{{ include: {list(parts)} }}" if parts else "document"
     script = f'{AXE} {before} await wait(); note("grave", JSON.stringify(await both({part})));'
-    calls = linked(browser, page, address, script, axe)
-    return "\n".join(json.loads(calls["grave"].replace("&quot;", '"').replace("&amp;", "&")))
+    notes = linked(browser, page, address, script, axe)
+    return "\n".join(json.loads(notes["grave"].replace("&quot;", '"').replace("&amp;", "&")))
 
 
 @pytest.mark.parametrize("status", ["done", "partial", "running", "ward"])

@@ -206,10 +206,10 @@ def test_a_doubtful_metric_is_marked_and_never_best() -> None:
     card = model_card(DATA, near)
     assert card.index("| KID |") < card.index("| Fréchet distance | lower | 5.00 * |")
     assert "\n\\* Fréchet distance: mostly bias.\n" in card
-    output = numbers(near)["metrics"]
-    assert next(iter(output)) == "kid" and output["frechet_distance"]["text"] == "5.00 *"
-    assert (output["frechet_distance"]["note"], output["kid"]["note"]) == ("mostly bias", "")
-    assert not output["frechet_distance"]["may_lead"]
+    metrics = numbers(near)["metrics"]
+    assert next(iter(metrics)) == "kid" and metrics["frechet_distance"]["text"] == "5.00 *"
+    assert (metrics["frechet_distance"]["note"], metrics["kid"]["note"]) == ("mostly bias", "")
+    assert not metrics["frechet_distance"]["may_lead"]
 
 
 def test_equal_values_are_not_best() -> None:
@@ -297,15 +297,15 @@ def test_more_precision_than_real_images_is_explained(store, runs) -> None:
         return blurs
 
     blurs, usual = precise(0.937, 0.9), precise(0.89)
-    output = crowded(blurs.metrics)
-    assert output.startswith(
+    sentence = crowded(blurs.metrics)
+    assert sentence.startswith(
         "Precision is 93.7\u00a0%, that of real images 81.0\u00a0%; density is 0.900, that"
     )
-    assert output.endswith("look at recall and coverage") and crowded(usual.metrics) == ""
+    assert sentence.endswith("look at recall and coverage") and crowded(usual.metrics) == ""
     assert crowded({}) == "" and crowded(generated("vae", 0.1, 4.0).metrics) == "", "real images unknown"
     (group,) = leaderboard.groups([blurs, usual])
-    assert [note.sentence for note in group.crowded] == [output]
-    assert f"{output}.\n" in model_card(DATA, blurs) and "crowd" not in model_card(DATA, usual)
+    assert [note.sentence for note in group.crowded] == [sentence]
+    assert f"{sentence}.\n" in model_card(DATA, blurs) and "crowd" not in model_card(DATA, usual)
     run = store.read_json(f"runs/{runs['done']}/run.json")
     result = next(r for r in run["results"] if "precision" in r["metrics"])
     result["metrics"]["precision"] |= {"value": 0.9, "real_baseline": 0.6}

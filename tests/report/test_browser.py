@@ -236,67 +236,67 @@ def test_pages_from_the_viewer(browser, store, runs):
         thread.join()
     check(html)
     assert html.count("<canvas") >= 4
-    calls = marks(html)
+    notes = marks(html)
     assert (
-        calls["frames"] == "0000,1100,1100"
+        notes["frames"] == "0000,1100,1100"
     )  # copies are framed, in their own row and in that of their origin
-    assert "of the 100 shown are framed" in calls["said"] and "samples memorised" in calls["said"]
+    assert "of the 100 shown are framed" in notes["said"] and "samples memorised" in notes["said"]
 
 
 def test_a_reader_at_work(browser, store, runs):
     probe = with_script(Path(store.path(build_run(store, runs["done"]))), READER)
     html = browser.load(f"file://{probe}")
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached"
-    assert int(calls["canvases"]) == 6 and "0" not in calls["painted"].split(",")
-    assert calls["first"] == "step 0 of 1,000" and calls["second"] == "step 50 of 1,000"
-    assert calls["order"] == "vae,dcgan,diffusion" and calls["sorted"] == "descending"
-    assert "real images 1.83" in calls["tip"] and "features classifier 5f0c2b9e" in calls["tip"]
-    assert calls["readout"].startswith("step 1,")
+    notes = marks(html)
+    assert notes["end"] == "reached"
+    assert int(notes["canvases"]) == 6 and "0" not in notes["painted"].split(",")
+    assert notes["first"] == "step 0 of 1,000" and notes["second"] == "step 50 of 1,000"
+    assert notes["order"] == "vae,dcgan,diffusion" and notes["sorted"] == "descending"
+    assert "real images 1.83" in notes["tip"] and "features classifier 5f0c2b9e" in notes["tip"]
+    assert notes["readout"].startswith("step 1,")
     # seven and six of the main measures, then all of both tasks
-    assert (calls["calm"], calls["every"], calls["again"]) == ("13", "19", "13")
-    assert calls["pressed"] == "true" and calls["remembered"] == "all"
-    assert (calls["studies"], calls["lines"], calls["spread"]) == ("2,2", "2,2,1,1", "1")
-    assert calls["rings"] == "3" and calls["kept"] == "false,true,true,false,false"  # at the last step
-    assert re.fullmatch(r"sample \d+: distance 2\.\d\d; framed below 2.40", calls["hover"])
+    assert (notes["calm"], notes["every"], notes["again"]) == ("13", "19", "13")
+    assert notes["pressed"] == "true" and notes["remembered"] == "all"
+    assert (notes["studies"], notes["lines"], notes["spread"]) == ("2,2", "2,2,1,1", "1")
+    assert notes["rings"] == "3" and notes["kept"] == "false,true,true,false,false"  # at the last step
+    assert re.fullmatch(r"sample \d+: distance 2\.\d\d; framed below 2.40", notes["hover"])
 
 
 def test_a_reader_at_the_sickbed(browser, store, runs):
     probe = with_script(Path(store.path(build_run(store, runs["ward"]))), DOCTOR)
     html = browser.load(f"file://{probe}")
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached"
-    assert calls["plots"] == "6" and calls["signs"] == "2,2,2,2,2,2" and calls["shapes"] == "circle,polygon"
-    assert calls["bands"] == "1,2,0,0,0,0" and calls["advice"] == "D(x)D(G(z))advice: 0.30 to 0.70"
-    assert calls["pale"] == "22"  # two stretches of eleven vitals
-    assert (calls["folded"], calls["unfolded"]) == ("true", "6")
-    assert calls["ticks"].startswith("dcgan, step 700: Mode collapse, treated|dcgan, step 850: Vanishing")
-    assert calls["bars"] == "3" and calls["icons"] == "3"
-    assert calls["moved"] == "step 0 of 1,000"
-    assert calls["read"].startswith("step 700: D(x) 0.") and calls["read"].endswith(
+    notes = marks(html)
+    assert notes["end"] == "reached"
+    assert notes["plots"] == "6" and notes["signs"] == "2,2,2,2,2,2" and notes["shapes"] == "circle,polygon"
+    assert notes["bands"] == "1,2,0,0,0,0" and notes["advice"] == "D(x)D(G(z))advice: 0.30 to 0.70"
+    assert notes["pale"] == "22"  # two stretches of eleven vitals
+    assert (notes["folded"], notes["unfolded"]) == ("true", "6")
+    assert notes["ticks"].startswith("dcgan, step 700: Mode collapse, treated|dcgan, step 850: Vanishing")
+    assert notes["bars"] == "3" and notes["icons"] == "3"
+    assert notes["moved"] == "step 0 of 1,000"
+    assert notes["read"].startswith("step 700: D(x) 0.") and notes["read"].endswith(
         "; Mode collapse, treated"
     )
-    assert "given up (attempt 1): D(x) 0.9" in calls["read"] and "given up (attempt 2): D(x)" in calls["read"]
-    assert calls["went"] == "step 500 of 1,000" and calls["hash"].endswith("-event-1-0000700")
+    assert "given up (attempt 1): D(x) 0.9" in notes["read"] and "given up (attempt 2): D(x)" in notes["read"]
+    assert notes["went"] == "step 500 of 1,000" and notes["hash"].endswith("-event-1-0000700")
 
 
 def test_a_reader_of_uses(browser, store, runs):
     probe = with_script(Path(store.path(build_run(store, runs["done"]))), CURIOUS)
     html = browser.load(f"file://{probe}")
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached" and calls["open"] == "1000000"
-    assert (calls["kinds"], calls["plots"]) == ("lines,scatter,bars,lines", "4")
-    assert calls["line"] == "noise sigma 0.100: codes 17.9 · PCA 16.8"
-    assert calls["bar"] == "dimension 0: nats 2.50" and calls["bars"] == "32"
-    assert calls["heat"].startswith("step 11: ") and "z0 0." in calls["heat"]
-    assert int(calls["cells"]) > 16 * 40
-    assert calls["picked"].startswith("Image of point ")
-    assert 800 < int(calls["dots"]) <= 1000 and calls["colours"] == "10"
-    assert (calls["apart"], calls["pressed"], calls["together"]) == ("9", "true", "0")
-    assert (calls["small"], calls["wide"]) == ("0", "false")
+    notes = marks(html)
+    assert notes["end"] == "reached" and notes["open"] == "1000000"
+    assert (notes["kinds"], notes["plots"]) == ("lines,scatter,bars,lines", "4")
+    assert notes["line"] == "noise sigma 0.100: codes 17.9 · PCA 16.8"
+    assert notes["bar"] == "dimension 0: nats 2.50" and notes["bars"] == "32"
+    assert notes["heat"].startswith("step 11: ") and "z0 0." in notes["heat"]
+    assert int(notes["cells"]) > 16 * 40
+    assert notes["picked"].startswith("Image of point ")
+    assert 800 < int(notes["dots"]) <= 1000 and notes["colours"] == "10"
+    assert (notes["apart"], notes["pressed"], notes["together"]) == ("9", "true", "0")
+    assert (notes["small"], notes["wide"]) == ("0", "false")
 
 
 @pytest.mark.parametrize("count", [1, 100])
@@ -314,26 +314,26 @@ def test_a_reader_of_a_sweep(browser, store):
     probe = with_script(Path(store.path(build_run(store, sweeps.write(store, swept)))), SEARCHER)
     html = browser.load(f"file://{probe}")
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached" and calls["titles"] == "Best so far against cost|Rungs: who went on"
-    assert (calls["lines"], calls["axes"], calls["won"], calls["after"]) == ("16", "3", "1", "16")
-    assert calls["before"] == "16 0 16" and calls["let"] == "16"
-    remaining, faded, output = calls["dragged"].split(" ", 2)
-    assert 0 < int(remaining) < 16 and int(faded) == 16 - int(remaining) and output == f"{remaining} of 16"
-    assert calls["kept"].startswith(f"{remaining} of 16 trials kept: Fréchet distance 1.")
-    assert calls["said"] == "loss: lower end hinge" and calls["keyed"] == "wasserstein"
+    notes = marks(html)
+    assert notes["end"] == "reached" and notes["titles"] == "Best so far against cost|Rungs: who went on"
+    assert (notes["lines"], notes["axes"], notes["won"], notes["after"]) == ("16", "3", "1", "16")
+    assert notes["before"] == "16 0 16" and notes["let"] == "16"
+    remaining, faded, sentence = notes["dragged"].split(" ", 2)
+    assert 0 < int(remaining) < 16 and int(faded) == 16 - int(remaining) and sentence == f"{remaining} of 16"
+    assert notes["kept"].startswith(f"{remaining} of 16 trials kept: Fréchet distance 1.")
+    assert notes["said"] == "loss: lower end hinge" and notes["keyed"] == "wasserstein"
     losses = [trial.values["loss"] for trial in swept.trials]
-    assert calls["choice"].split(" ")[0] == str(losses.count("wasserstein"))
-    assert calls["cleared"] == "16 true" and calls["hot"] == "1"
-    assert calls["best"].startswith("trial ") and " done: Fréchet distance 1." in calls["best"]
+    assert notes["choice"].split(" ")[0] == str(losses.count("wasserstein"))
+    assert notes["cleared"] == "16 true" and notes["hot"] == "1"
+    assert notes["best"].startswith("trial ") and " done: Fréchet distance 1." in notes["best"]
     assert (
-        calls["read"].startswith("after 14 s: trial ")
-        and "|evaluation 1 (step 100): 15 trials" in calls["read"]
+        notes["read"].startswith("after 14 s: trial ")
+        and "|evaluation 1 (step 100): 15 trials" in notes["read"]
     )
     assert (
-        re.fullmatch(r"Samples of trial \d+", calls["entered"]) and calls["clicked"] == "Samples of trial 2"
+        re.fullmatch(r"Samples of trial \d+", notes["entered"]) and notes["clicked"] == "Samples of trial 2"
     )
-    assert calls["wide"] == "false"
+    assert notes["wide"] == "false"
 
 
 @pytest.mark.parametrize("kind", ["one", "population", "sampling", "hostile", "running", "many"])
@@ -383,5 +383,5 @@ def test_tables_fit_on_paper(browser, store, runs):
     note("outside", outside.map((n) => `${n.className} ${n.offsetWidth}`).join());
     note("columns", one(".board thead tr").children.length);
     """
-    calls = linked(browser, store.path(build_run(store, runs["done"])), "", script, paper=True)
-    assert int(calls["columns"]) > 8 and calls["outside"] == ""
+    notes = linked(browser, store.path(build_run(store, runs["done"])), "", script, paper=True)
+    assert int(notes["columns"]) > 8 and notes["outside"] == ""

@@ -26,7 +26,7 @@ def page(store, runs):
 
 
 def test_rows_and_columns_are_any_two_of_family_step_and_sample(browser, page):
-    calls = read_as(browser, page, HEADS + """
+    notes = read_as(browser, page, HEADS + """
     await choose("Columns", "step");
     note("families", lines().join()); note("steps", heads().join()); note("strips", one("#grids").hidden);
     note("painted", all(".gallery canvas").every((n) => n.width > 20));
@@ -45,21 +45,21 @@ def test_rows_and_columns_are_any_two_of_family_step_and_sample(browser, page):
     note("wide", document.documentElement.scrollWidth > innerWidth);
     """)  # fmt: skip
     steps = "0,50,125,250,500,750,1,000"
-    assert calls["families"] == calls["turned"] == ",".join(fixture.FAMILIES) and calls["steps"] == steps
-    assert (calls["strips"], calls["painted"], calls["back"], calls["wide"]) == (
+    assert notes["families"] == notes["turned"] == ",".join(fixture.FAMILIES) and notes["steps"] == steps
+    assert (notes["strips"], notes["painted"], notes["back"], notes["wide"]) == (
         "true",
         "true",
         "false",
         "false",
     )
-    assert calls["samples"] == "64" and calls["rows"] == steps
-    assert calls["said"] == "dcgan, step 0, sample 1" and calls["walked"] == "dcgan, step 50, sample 64"
-    assert calls["tabs"] == "1"
-    assert "family=dcgan" in calls["hash"] and "rows=step" in calls["hash"]
+    assert notes["samples"] == "64" and notes["rows"] == steps
+    assert notes["said"] == "dcgan, step 0, sample 1" and notes["walked"] == "dcgan, step 50, sample 64"
+    assert notes["tabs"] == "1"
+    assert "family=dcgan" in notes["hash"] and "rows=step" in notes["hash"]
 
 
 def test_the_axis_of_the_slider(browser, page):
-    calls = read_as(browser, page, HEADS + """
+    notes = read_as(browser, page, HEADS + """
     const out = () => one(".player output").textContent;
     const notes = () => all("#grids .who small").map((n) => n.textContent);
     await choose("Axis", "seconds"); note("seconds", out());
@@ -68,12 +68,12 @@ def test_the_axis_of_the_slider(browser, page):
     await choose("Axis", "images"); note("images", out()); note("hash", location.hash);
     note("lines", all("#losses svg.plot .now").map((n) => n.getAttribute("visibility")).join());
     """)  # fmt: skip
-    assert calls["seconds"].endswith(" of 2 min 50 s")
-    assert calls["early"].endswith(" s of 2 min 50 s")
-    steps = [note.split(",")[0] for note in calls["apart"].split("|")]
+    assert notes["seconds"].endswith(" of 2 min 50 s")
+    assert notes["early"].endswith(" s of 2 min 50 s")
+    steps = [note.split(",")[0] for note in notes["apart"].split("|")]
     assert len(set(steps)) > 1  # at the same time, families are at different steps
-    assert calls["images"].endswith(" of 127 k images") and "images=" in calls["hash"]
-    assert "visible" in calls["lines"]
+    assert notes["images"].endswith(" of 127 k images") and "images=" in notes["hash"]
+    assert "visible" in notes["lines"]
 
 
 def test_the_slider_knows_the_steps_of_a_training_that_has_not_ended(browser, store, runs):
@@ -81,15 +81,15 @@ def test_the_slider_knows_the_steps_of_a_training_that_has_not_ended(browser, st
     run = store.read_json(manifest)
     run["lineage"]["config"]["families"]["dcgan"] = {"train": {"steps": 2400}}
     store.write_json(manifest, run)
-    calls = read_as(browser, store.path(build_run(store, runs["running"])), HEADS + """
+    notes = read_as(browser, store.path(build_run(store, runs["running"])), HEADS + """
     note("steps", one(".player output").textContent);
     await choose("Axis", "images"); note("images", one(".player output").textContent);
     """)  # fmt: skip
-    assert calls["steps"] == "step 1,000 of 2,400" and calls["images"].endswith(" images so far")
+    assert notes["steps"] == "step 1,000 of 2,400" and notes["images"].endswith(" images so far")
 
 
 def test_a_sample_is_enlarged_by_keys_and_keeps_its_star(browser, page):
-    calls = read_as(browser, page, HEADS + """
+    notes = read_as(browser, page, HEADS + """
     const facts = () => `${one(".viewer h3").textContent}: ${one(".viewer p").textContent}`;
     const press = (name) => key(one("dialog"), name);
     all(".player button").find((n) => n.textContent === "Enlarge").click(); await wait();
@@ -104,16 +104,16 @@ def test_a_sample_is_enlarged_by_keys_and_keeps_its_star(browser, page):
     one("#starred .tile").click(); await wait(); note("again", facts());
     press("s"); note("none", one("#starred").textContent);
     """)  # fmt: skip
-    assert calls["first"].startswith("autoencoder: step 1,000") and calls["parts"] == "output,original"
-    assert calls["then"].startswith("vae: step 750 · after 33 s · sample 3 of 64")
-    assert "family=vae&amp;step=750&amp;sample=3" in calls["hash"] and int(calls["large"]) >= 400
-    assert calls["star"] == "★ Starred" and "&quot;step&quot;:750,&quot;sample&quot;:2" in calls["kept"]
+    assert notes["first"].startswith("autoencoder: step 1,000") and notes["parts"] == "output,original"
+    assert notes["then"].startswith("vae: step 750 · after 33 s · sample 3 of 64")
+    assert "family=vae&amp;step=750&amp;sample=3" in notes["hash"] and int(notes["large"]) >= 400
+    assert notes["star"] == "★ Starred" and "&quot;step&quot;:750,&quot;sample&quot;:2" in notes["kept"]
     assert (
-        calls["closed"] == "true"
-        and calls["list"] == "Starredvae, step 750"
-        and "sample" not in calls["after"]
+        notes["closed"] == "true"
+        and notes["list"] == "Starredvae, step 750"
+        and "sample" not in notes["after"]
     )
-    assert calls["again"] == calls["then"] and calls["none"] == ""
+    assert notes["again"] == notes["then"] and notes["none"] == ""
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_a_sample_is_enlarged_by_keys_and_keeps_its_star(browser, page):
     ],
 )
 def test_an_address_opens_what_its_sender_saw(browser, page, runs, address, facts):
-    calls = linked(browser, page, address.format(run=runs["done"]), """
+    notes = linked(browser, page, address.format(run=runs["done"]), """
     const dialog = one("dialog[open]"), name = dialog ? one(".viewer h3").textContent : "none";
     const text = one(dialog ? ".viewer p" : ".player output").textContent, at = /step [\\d,]+/.exec(text)[0];
     note("facts", `${name} ${at}`);
     """)  # fmt: skip
-    assert calls["facts"] == facts
+    assert notes["facts"] == facts
 
 
 def test_a_click_on_a_plot_shows_the_samples_of_the_point(browser, page):
-    calls = read_as(browser, page, """
+    notes = read_as(browser, page, """
     const plot = one("#quality svg.plot");
     const key = (node, name) => node.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
     plot.focus(); key(plot, "Home"); key(plot, "ArrowRight"); key(plot, "Enter"); await wait();
@@ -146,8 +146,8 @@ def test_a_click_on_a_plot_shows_the_samples_of_the_point(browser, page):
     await wait();
     note("losses", one(".player output").textContent); note("hash", location.hash);
     """)  # fmt: skip
-    assert calls["went"] != "step 1,000 of 1,000" and calls["picked"]
-    assert calls["losses"] == "step 0 of 1,000" and "family=autoencoder" in calls["hash"]
+    assert notes["went"] != "step 1,000 of 1,000" and notes["picked"]
+    assert notes["losses"] == "step 0 of 1,000" and "family=autoencoder" in notes["hash"]
 
 
 def test_a_page_without_samples_has_no_gallery(browser, store):

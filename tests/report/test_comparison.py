@@ -72,7 +72,7 @@ def three(store, runs):
 @pytest.mark.browser
 def test_runs_side_by_side(browser, three, runs):
     page, first, second = three
-    calls = linked(browser, page, f"runs={first},{second},{runs['partial']}", """
+    notes = linked(browser, page, f"runs={first},{second},{runs['partial']}", """
     await wait();
     const cells = (row) => [...row.cells].map((n) => n.textContent).join("|");
     const table = (id) => all(`#${id} tbody tr`).map(cells).join(" / ");
@@ -97,18 +97,18 @@ def test_runs_side_by_side(browser, three, runs):
     note("wide", document.documentElement.scrollWidth > innerWidth);
     """)  # fmt: skip
     assert (
-        calls["chips"] == f"{first},{second},{runs['partial']}"
-        and "3 runs on different data" in calls["summary"]
-        or calls["summary"]
+        notes["chips"] == f"{first},{second},{runs['partial']}"
+        and "3 runs on different data" in notes["summary"]
+        or notes["summary"]
     )
-    assert "families.vae.lr|–|0.002|–" in calls["settings"] and "train.steps" not in calls["settings"]
-    assert "2" in calls["best"].split(",") and "Fréchet distance" in calls["numbers"]
-    assert int(calls["off"]) >= 1 and calls["lines"] == "3" and calls["wide"] == "false"
-    assert calls["rows"] == f"{first},{second},{runs['partial']}" and calls["tiles"] == str(3 * 64)
+    assert "families.vae.lr|–|0.002|–" in notes["settings"] and "train.steps" not in notes["settings"]
+    assert "2" in notes["best"].split(",") and "Fréchet distance" in notes["numbers"]
+    assert int(notes["off"]) >= 1 and notes["lines"] == "3" and notes["wide"] == "false"
+    assert notes["rows"] == f"{first},{second},{runs['partial']}" and notes["tiles"] == str(3 * 64)
     assert (
-        calls["cells"].startswith("3,3,")
-        and "columns=run" in calls["hash"]
-        and f"runs={first}" in calls["hash"]
+        notes["cells"].startswith("3,3,")
+        and "columns=run" in notes["hash"]
+        and f"runs={first}" in notes["hash"]
     )
 
 
@@ -128,16 +128,16 @@ def test_the_page_opens_with_a_family_that_differs(browser, store, runs, changed
     for run_id in (runs["done"], again):
         build_run(store, run_id)
     build_index(store)
-    calls = linked(browser, store.path("compare.html"), f"runs={runs['done']},{again}", """
+    notes = linked(browser, store.path("compare.html"), f"runs={runs['done']},{again}", """
     await wait();
     note("numbers", one("#number-tables select").value); note("course", one("#courses select").value);
     note("samples", all("#axes select").map((n) => n.value).join());
     note("first", one("#number-tables option").value);
     """)  # fmt: skip
     if opens:
-        assert calls["numbers"] == calls["course"] == opens and opens in calls["samples"].split(","), calls
+        assert notes["numbers"] == notes["course"] == opens and opens in notes["samples"].split(","), notes
     else:
-        assert calls["numbers"] == calls["first"], calls
+        assert notes["numbers"] == notes["first"], notes
 
 
 @pytest.mark.browser
@@ -162,14 +162,14 @@ def test_the_index_opens_the_comparison(browser, store, runs):
     for name in ("done", "partial"):
         build_run(store, runs[name])
     fixture.write_many(store, 3)
-    calls = linked(browser, store.path(build_index(store)), "", """
+    notes = linked(browser, store.path(build_index(store)), "", """
     const link = one("#list a.button"), boxes = all(".choose input");
     note("before", link.getAttribute("href")); note("dead", boxes.filter((n) => n.disabled).length);
     boxes.filter((n) => !n.disabled).slice(0, 2).forEach((n) => n.click());
     note("after", link.getAttribute("href")); note("text", link.textContent);
     """)  # fmt: skip
-    assert calls["before"] == "null" and int(calls["dead"]) == 0
-    assert calls["after"].startswith("compare.html#runs=2026") and calls["text"] == "Compare 2 runs"
+    assert notes["before"] == "null" and int(notes["dead"]) == 0
+    assert notes["after"].startswith("compare.html#runs=2026") and notes["text"] == "Compare 2 runs"
 
 
 BLIND = """
@@ -182,7 +182,7 @@ BLIND = """
 @pytest.mark.browser
 def test_blind_votes(browser, store, runs):
     page = store.path(build_run(store, runs["done"]))
-    calls = linked(browser, page, "", BLIND + """
+    notes = linked(browser, page, "", BLIND + """
     note("early", button("Export votes and stars").disabled);
     button("Vote").click(); await wait();
     const names = ["vae", "dcgan", "diffusion"];
@@ -209,17 +209,17 @@ def test_blind_votes(browser, store, runs):
     button("Export votes and stars").click(); note("file", await file.text());
     button("Delete my votes").click(); note("none", localStorage.getItem("atelier-votes"));
     """)  # fmt: skip
-    assert (calls["early"], calls["late"], calls["hidden"], calls["painted"]) == (
+    assert (notes["early"], notes["late"], notes["hidden"], notes["painted"]) == (
         "true",
         "false",
         "false",
         "true",
     )
-    assert calls["focus"] == "tile" and calls["table"] == "0"  # no tally that could sway the votes
-    assert calls["votes"] == "7" and calls["choices"] == "left,right,tie,left,tie,right,left"
-    assert (calls["nine"], calls["tasks"], calls["steps"], calls["sum"]) == ("9", "false", "true", "7")
-    assert calls["name"] == f"review-{runs['done']}.json" and "atelier review" in calls["file"]
-    assert calls["none"] == "[]"
+    assert notes["focus"] == "tile" and notes["table"] == "0"  # no tally that could sway the votes
+    assert notes["votes"] == "7" and notes["choices"] == "left,right,tie,left,tie,right,left"
+    assert (notes["nine"], notes["tasks"], notes["steps"], notes["sum"]) == ("9", "false", "true", "7")
+    assert notes["name"] == f"review-{runs['done']}.json" and "atelier review" in notes["file"]
+    assert notes["none"] == "[]"
 
 
 @pytest.mark.browser
@@ -229,7 +229,7 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     data.write_text(data.read_text().replace('"stamp":"', '"stamp":"newer'))
     twins = f'<section id="twins">{"<details><summary>Same</summary></details>" * 2}</section></main>'
     page.write_text(page.read_text().replace("</main>", twins))
-    message = linked(browser, str(page), "", """
+    notes = linked(browser, str(page), "", """
     const visits = Number(sessionStorage.getItem("visits") || 0) + 1;
     sessionStorage.setItem("visits", visits);
     note("visits", visits); note("note", one("#live").textContent);
@@ -246,22 +246,22 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     note("top", Math.abs(one("#training").getBoundingClientRect().top - 72) < 40);
     all("#live button")[0].click(); note("paused", all("#live button")[0].getAttribute("aria-pressed"));
     """)  # fmt: skip
-    assert message["visits"] == "2" and "refreshes itself" in message["note"]
-    assert message["at"].startswith("step 125") and message["open"] == "true" and message["top"] == "true"
-    assert message["paused"] == "true" and message["twins"] == "true,false"
+    assert notes["visits"] == "2" and "refreshes itself" in notes["note"]
+    assert notes["at"].startswith("step 125") and notes["open"] == "true" and notes["top"] == "true"
+    assert notes["paused"] == "true" and notes["twins"] == "true,false"
 
 
 def test_the_plot_of_quality_opens_with_the_metric_that_ranks():
     one, other = fixture.result("vae", 31.7), fixture.result("autoencoder", 2.4)
     assert next(iter(comparison.curves([one, other])["measures"])) == "frechet_distance"
     one.metrics["frechet_distance"].note = "mostly bias"
-    output = comparison.curves([one, other])
-    assert next(iter(output["measures"])) == "kid" and output["notes"] == {"frechet_distance": "mostly bias"}
-    assert output["measures"]["frechet_distance"] == "Fréchet distance *"
+    curves = comparison.curves([one, other])
+    assert next(iter(curves["measures"])) == "kid" and curves["notes"] == {"frechet_distance": "mostly bias"}
+    assert curves["measures"]["frechet_distance"] == "Fréchet distance *"
     one = fixture.result("vae", 31.7)
     one.selected_by = Selection(metric="kid", split="validation", n=100)
-    output = comparison.curves([one])
-    assert next(iter(output["measures"])) == "kid" and "snapshots" in output["notes"]["frechet_distance"]
+    curves = comparison.curves([one])
+    assert next(iter(curves["measures"])) == "kid" and "snapshots" in curves["notes"]["frechet_distance"]
     assert next(iter(comparison.curves([other])["measures"])) == "frechet_distance"
     assert next(iter(comparison.curves([])["measures"])) == "kid"
 
@@ -276,14 +276,14 @@ def test_the_page_says_that_runs_have_the_same_result(browser, store, runs):
     for run_id in (done, again):
         build_run(store, run_id)
     build_index(store)
-    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}", """
+    notes = linked(browser, store.path("compare.html"), f"runs={done},{again}", """
     const family = one("#number-tables select");
     for (const name of ["vae", "dcgan"]) {
       family.value = name; family.dispatchEvent(new Event("change")); await wait();
       note(name, all("#number-tables .same").map((n) => n.textContent).join("|"));
     }
     """)  # fmt: skip
-    assert calls["vae"].startswith("Both runs have the same result of vae: ") and calls["dcgan"] == ""
+    assert notes["vae"].startswith("Both runs have the same result of vae: ") and notes["dcgan"] == ""
 
 
 @pytest.mark.browser
@@ -301,7 +301,7 @@ def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
         store.write_json(f"runs/{run_id}/run.json", run)
         build_run(store, run_id)
     build_index(store)
-    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    notes = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
     await wait();
     const family = one("#number-tables select"); family.value = "vae";
     family.dispatchEvent(new Event("change"));
@@ -315,13 +315,13 @@ def test_the_page_says_what_speaks_against_numbers(browser, store, runs):
     const names = all("#courses text.name");
     note("inside", names.every(inside)); note("whole", names.map((n) => n.textContent).join());
     """)  # fmt: skip
-    assert calls["rows"].startswith("vae|KID") and calls["unlike"] == "2"
-    assert f"{again}Not near real images, so it is neither best nor ahead" in calls["notes"]
-    assert "* Fréchet distanceBeware: mostly bias." in calls["notes"]
-    assert calls["best"] == "Recall1,Coverage1", (
+    assert notes["rows"].startswith("vae|KID") and notes["unlike"] == "2"
+    assert f"{again}Not near real images, so it is neither best nor ahead" in notes["notes"]
+    assert "* Fréchet distanceBeware: mostly bias." in notes["notes"]
+    assert notes["best"] == "Recall1,Coverage1", (
         "no dot for equal values, for noise or for what is mostly bias"
     )
-    assert calls["inside"] == "true" and sorted(calls["whole"].split(",")) == [done, again]
+    assert notes["inside"] == "true" and sorted(notes["whole"].split(",")) == [done, again]
 
 
 @pytest.mark.browser
@@ -336,10 +336,10 @@ def test_the_slider_goes_to_the_end_of_what_is_shown(browser, store, runs):
         store.write_json(f"runs/{run_id}/run.json", run)
         build_run(store, run_id)
     build_index(store)
-    calls = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
+    notes = linked(browser, store.path("compare.html"), f"runs={done},{again}&family=vae", """
     await wait();
     const at = () => one(".player output").textContent, family = all("#axes select")[2];
     note("first", at()); family.value = "dcgan"; family.dispatchEvent(new Event("change")); await wait();
     note("second", at());
     """)  # fmt: skip
-    assert (calls["first"], calls["second"]) == ("step 250 of 250", "step 1,000 of 1,000")
+    assert (notes["first"], notes["second"]) == ("step 250 of 250", "step 1,000 of 1,000")

@@ -120,7 +120,7 @@ def test_a_champion_shows_the_metric_by_which_it_was_judged(store):
     assert history.entries[0].value == standing.champion.value == gate.measure("kid").show(metric.value)
     metric.note = "the extractor tells no classes"
     champions.append(store, verdicts.entry(now.number + 2, now.judgement))
-    output = gate.standing(store)[0].champion
-    assert output.value.endswith(" *") and output.note == metric.note
+    champion = gate.standing(store)[0].champion
+    assert champion.value.endswith(" *") and champion.note == metric.note
     assert metric.note in page(store, build_index(store)).text
     assert metric.note in page(store, build_run(store, run_id)).text

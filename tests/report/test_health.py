@@ -87,15 +87,15 @@ def test_a_run_without_a_doctor_says_nothing(store, runs, status):
 
 def test_each_family_is_told_in_a_line(ward):
     html, families = ward
-    output = {name: family["health"]["sentence"] for name, family in families.items() if family["health"]}
-    assert output["sngan"] == "No diagnosis in 40 checks."
-    assert output["dcgan"] == (
+    sentences = {name: family["health"]["sentence"] for name, family in families.items() if family["health"]}
+    assert sentences["sngan"] == "No diagnosis in 40 checks."
+    assert sentences["dcgan"] == (
         "2 diagnoses in 62 checks: mode collapse and vanishing gradients. Treated twice."
     )
-    assert output["gan"].endswith("Training was stopped.") and output["gan"].startswith(
+    assert sentences["gan"].endswith("Training was stopped.") and sentences["gan"].startswith(
         "1 diagnosis in 12 checks"
     )
-    assert all(sentence in html.text for sentence in output.values())
+    assert all(sentence in html.text for sentence in sentences.values())
 
 
 def test_a_treatment_is_told_in_full(ward):
@@ -105,8 +105,8 @@ def test_a_treatment_is_told_in_full(ward):
     assert first["treatment"]["change"] == [["minibatch_discrimination", "0", "16"]]
     assert second["treatment"]["change"] == [["n_generator", "1", "2"]]  # the other was so already
     assert second["picture"] is None and first["seconds"] == pytest.approx(91)
-    for output in ("Salimans et al. 2016", "step 400, as attempt 2", "starts again", "weights carry over"):
-        assert output in html.text
+    for sentence in ("Salimans et al. 2016", "step 400, as attempt 2", "starts again", "weights carry over"):
+        assert sentence in html.text
 
 
 def test_what_a_treatment_gave_up_stands_apart(ward):

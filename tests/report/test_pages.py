@@ -428,16 +428,16 @@ def group(*results):
 
 
 def cell(result, name):
-    output = group(result)
-    at = [column.name for column in output.columns].index(name)
-    return output.rows[0].cells[at]
+    board = group(result)
+    at = [column.name for column in board.columns].index(name)
+    return board.rows[0].cells[at]
 
 
 @pytest.mark.parametrize("name", sorted(LOWER | HIGHER))
 def test_every_measure_is_explained_and_points_the_right_way(name):
-    output = MEASURES[name]
-    assert output.meaning[0].isupper() and output.meaning.endswith(".") and output.limit
-    assert output.better == ("higher" if name in HIGHER else "lower")
+    entry = MEASURES[name]
+    assert entry.meaning[0].isupper() and entry.meaning.endswith(".") and entry.limit
+    assert entry.better == ("higher" if name in HIGHER else "lower")
 
 
 def test_a_calm_table_shows_one_accuracy_and_no_warning():
@@ -495,9 +495,9 @@ def test_a_tooltip_has_the_whole_recipe():
     ]
     result = fixture.result("vae", 9.0)
     result.metrics["kid"] = metric.model_copy(update={"note": "few images"})
-    recorded = dict(cell(result, "kid").detail)
-    assert recorded["interval"] == "0.0950 to 0.105" and recorded["real images"] == "0.01"
-    assert recorded["beware"] == "few images" and recorded["seeds"] == "image i from seed 1, i"
+    detail = dict(cell(result, "kid").detail)
+    assert detail["interval"] == "0.0950 to 0.105" and detail["real images"] == "0.01"
+    assert detail["beware"] == "few images" and detail["seeds"] == "image i from seed 1, i"
 
 
 def test_what_is_refused_is_said_once_for_each_reason():
@@ -506,12 +506,14 @@ def test_what_is_refused_is_said_once_for_each_reason():
     few.metrics["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
     refused = leaderboard.groups([few, many, other])[0].refused
     assert [r.family for r in refused] == ["diffusion", "diffusion"]
-    output = [r.sentence for r in refused]
+    sentences = [r.sentence for r in refused]
     assert any(
-        s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s for s in output
+        s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s
+        for s in sentences
     )
     assert (
-        "Recall is not comparable with the others: different extractor (rotation, not classifier)." in output
+        "Recall is not comparable with the others: different extractor (rotation, not classifier)."
+        in sentences
     )
 
 
@@ -555,16 +557,18 @@ def test_best_and_last_stand_side_by_side(store, runs):
 
 def test_a_config_that_keeps_the_last_is_named_and_not_what_would_be_best():
     result = fixture.result("dcgan", 14.2)
-    output = (
+    expected = (
         "the config (train.select: last); best: lowest Fréchet distance on 500 images of the validation split"
     )
-    assert checkpoints.checkpoints([result])[0].selected_by == output.partition("best: ")[2]
+    assert checkpoints.checkpoints([result])[0].selected_by == expected.partition("best: ")[2]
     result.kept = "last"
-    assert checkpoints.checkpoints([result])[0].selected_by == output, "two are stored, and the last is kept"
+    assert checkpoints.checkpoints([result])[0].selected_by == expected, (
+        "two are stored, and the last is kept"
+    )
     del result.checkpoints["best"]
     assert "select" not in checkpoints.checkpoints([result])[0].selected_by
     settings = {"dcgan": {"train": {"select": "last"}}}
-    assert checkpoints.checkpoints([result], settings)[0].selected_by == output
+    assert checkpoints.checkpoints([result], settings)[0].selected_by == expected
 
 
 def test_weights_that_are_not_selected_may_be_not_evaluated():
@@ -657,8 +661,8 @@ def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
     metrics = done["results"][-1]["metrics"]
     assert "density" in metrics and not {"recipe", "classes", "interval"} & set(metrics["class_kid"])
     inline = page(store, rel).data
-    output = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
-    assert "density" not in output and output["memorization_rate"][0] == pytest.approx(0.0262, rel=1e-2)
+    measures = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
+    assert "density" not in measures and measures["memorization_rate"][0] == pytest.approx(0.0262, rel=1e-2)
     assert inline["measures"]["recall"] == ["Recall", True]
 
 

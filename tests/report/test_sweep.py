@@ -230,11 +230,11 @@ def test_a_sweep_may_be_rubbish(store, junk):
 
 
 def test_a_confirmation_without_all_its_numbers():
-    output = measure("frechet_distance")
-    assert sweep_tables.confirmation_of(None, output) is None
-    assert sweep_tables.confirmation_of(Confirmation.read({"winner": ["x"]}), output) is None
+    distance = measure("frechet_distance")
+    assert sweep_tables.confirmation_of(None, distance) is None
+    assert sweep_tables.confirmation_of(Confirmation.read({"winner": ["x"]}), distance) is None
     changes = {"difference": Difference(), "default": [1.0]}
-    table = sweep_tables.confirmation_of(sweeps.confirmation().model_copy(update=changes), output)
+    table = sweep_tables.confirmation_of(sweeps.confirmation().model_copy(update=changes), distance)
     assert table.places == [] and [default for _, _, default in table.rows] == ["1.00", NONE, NONE]
 
 

@@ -81,10 +81,10 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
         made.shutdown()
         thread.join()
     check(html)
-    calls = marks(html)
-    assert calls["end"] == "reached" and calls["wide"] == "false"
-    assert calls["compared"] == "1" and calls["differ"] == "3"
-    assert calls["captions"].split("|") == [
+    notes = marks(html)
+    assert notes["end"] == "reached" and notes["wide"] == "false"
+    assert notes["compared"] == "1" and notes["differ"] == "3"
+    assert notes["captions"].split("|") == [
         f"{columns}, from left to right"
         for columns in (
             "source, output, truth",
@@ -93,8 +93,8 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
             "bicubic, output, truth",
         )
     ]
-    assert calls["label"] == "Divider between bicubic and output of super_resolution"
-    assert (calls["at"], calls["moved"]) == ("50 % bicubic", "0 % bicubic")
-    assert calls["next"] == "sample 2 of 64" and calls["other"] == "true"
-    assert calls["truth"] == "Divider between output and truth of super_resolution"
-    assert calls["early"] == "true", "the slider of steps changes what is compared"
+    assert notes["label"] == "Divider between bicubic and output of super_resolution"
+    assert (notes["at"], notes["moved"]) == ("50 % bicubic", "0 % bicubic")
+    assert notes["next"] == "sample 2 of 64" and notes["other"] == "true"
+    assert notes["truth"] == "Divider between output and truth of super_resolution"
+    assert notes["early"] == "true", "the slider of steps changes what is compared"

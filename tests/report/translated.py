@@ -81,8 +81,8 @@ def training(store: Store, family: str, truth: np.ndarray) -> StageEntry:
     """The stage of a training with its pictures."""
     key, rng = f"{family}translated".ljust(24, "0")[:24], np.random.default_rng(0)
     folder = f"store/train/{key}/attempts/1"
-    inputs = bicubic(truth) if family == "super_resolution" else 255 - truth
-    store.write_bytes(f"{folder}/samples/given.webp", sheet(inputs))
+    source = bicubic(truth) if family == "super_resolution" else 255 - truth
+    store.write_bytes(f"{folder}/samples/given.webp", sheet(source))
     if family != "cyclegan":
         store.write_bytes(f"{folder}/samples/source.webp", sheet(truth))
     for step in STEPS:

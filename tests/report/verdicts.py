@@ -16,7 +16,7 @@ OF = ("mnist5k", "generate")
 
 def judgement(run_id: str, family: str, best: float, before: Champion | None = None, **content) -> Judgement:
     """The judgement of a result with this distance, by the gate's own rules."""
-    events, outcome = (
+    events, reproduction = (
         content.pop("events", ()),
         content.pop("export", Reproduction(images=60, difference=0.0)),
     )
@@ -28,7 +28,7 @@ def judgement(run_id: str, family: str, best: float, before: Champion | None = N
     model = ModelReference(run_id=run_id, family=family, folder=f"store/export/{family}/attempts/1", files=[])
     return Judgement(
         data_set=OF[0], task=fixture.FAMILIES[family]["task"], data="d1", model=model,
-        quality=verdict, margin=margin, export=exported(outcome), metrics=metrics,
+        quality=verdict, margin=margin, export=exported(reproduction), metrics=metrics,
         champion=before.number if before else 0, against=before.model.address if before else None, **content,
     )  # fmt: skip
 

@@ -72,16 +72,16 @@ def test_a_removal_that_is_cut_off_leaves_a_valid_store(
 
 @pytest.mark.s3
 def test_a_bucket_is_surveyed_and_cleared_as_a_folder_is(bucket: str, s3_env: Server) -> None:
-    store, remaining, unused = Store(f"s3://{bucket}/store"), spec("kept"), spec("unused")
-    made(store, remaining)
+    store, used, unused = Store(f"s3://{bucket}/store"), spec("kept"), spec("unused")
+    made(store, used)
     made(store, unused)
-    made(store, remaining, force=True)  # supersedes the first attempt
-    recorded(store, "r1", remaining)
+    made(store, used, force=True)  # supersedes the first attempt
+    recorded(store, "r1", used)
     before = s3_env.keys(bucket)
     planned = survey.survey(store, days=0)
     assert s3_env.keys(bucket) == before, "a survey changes nothing"
     assert {item.path for item in planned.items} >= {unused.uri}
     remove.collect(store, days=0)
     after = s3_env.keys(bucket)
-    assert cache.finished(store, remaining) and not [key for key in after if unused.uri in key]
+    assert cache.finished(store, used) and not [key for key in after if unused.uri in key]
     assert remove.collect(store, days=0).items == [], "nothing is found twice"

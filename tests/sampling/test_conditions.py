@@ -33,15 +33,15 @@ def store(tmp_path: Path) -> Store:
 
 def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
     data, test = DatasetCard.read(Path(store.path("data"))), split(store, "test")
-    message = catalogue.card_for("captioned", {}, data)
-    assert conditions.conditions_of("captioned", {}, message, data, test) == {"text": test.text}
+    card = catalogue.card_for("captioned", {}, data)
+    assert conditions.conditions_of("captioned", {}, card, data, test) == {"text": test.text}
     assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
-    generator = catalogue.build("captioned", {}, message).generator
-    whole = generate.draw(generator, message, n=24, seed=0, text=test.text)
-    part = generate.draw(generator, message, n=4, seed=0, start=20, text=test.text)
+    generator = catalogue.build("captioned", {}, card).generator
+    whole = generate.draw(generator, card, n=24, seed=0, text=test.text)
+    part = generate.draw(generator, card, n=4, seed=0, start=20, text=test.text)
     np.testing.assert_array_equal(part, whole[20:])
     with pytest.raises(InputError, match="only 24 captions"):
-        generate.draw(generator, message, n=25, seed=0, text=test.text)
+        generate.draw(generator, card, n=25, seed=0, text=test.text)
 
 
 def test_fixed_classes_are_as_frequent_as_in_the_split() -> None:
@@ -58,9 +58,9 @@ def test_fixed_classes_are_as_frequent_as_in_the_split() -> None:
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
 def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
     data, test = DatasetCard.read(digits), open_split(digits, "test")
-    message = catalogue.card_for(family, {}, data)
-    result = conditions.conditions_of(family, {}, message, data, test)
+    card = catalogue.card_for(family, {}, data)
+    result = conditions.conditions_of(family, {}, card, data, test)
     np.testing.assert_array_equal(result["labels"], test.labels)
-    assert conditions.conditions_of("diffusion", {}, message, data, test)["labels"] == "data", (
+    assert conditions.conditions_of("diffusion", {}, card, data, test)["labels"] == "data", (
         "no image, none to have"
     )

@@ -50,7 +50,7 @@ def described(form: shards.Form, **changes: object) -> Description:
     files = {"folder": {"metadata.csv": "0"}, "webdataset": {"x-000000.tar": "0"}, "npz": {"x.npz": "0"}}[
         form
     ]
-    recorded = {
+    defaults = {
         "made": {"run": "r1", "seed": 0},
         "n": 5,
         "shape": (3, 8, 8),
@@ -58,7 +58,7 @@ def described(form: shards.Form, **changes: object) -> Description:
         "licence": "mit",
     }
     stem = "" if form == "folder" else "x"
-    return Description(family="f", form=form, stem=stem, files=files, **{**recorded, **changes})  # type: ignore[arg-type]
+    return Description(family="f", form=form, stem=stem, files=files, **{**defaults, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset", "npz"])

@@ -61,9 +61,9 @@ def test_transparency_is_enlarged_and_put_back(tmp_path: Path) -> None:
     opaque = picture[..., 3] == 255
     assert opaque.any() and (picture[opaque][:, :3] == (120, 100, 80)).all()
     half = picture[:, 6:8]  # of the pixels of 128
-    calls = np.array([120, 100, 80]) * 128 / 255 + np.array([0x20, 0x40, 0x60]) * 127 / 255
+    blended = np.array([120, 100, 80]) * 128 / 255 + np.array([0x20, 0x40, 0x60]) * 127 / 255
     on_background = half[..., :3] * (half[..., 3:] / 255) + (0x20, 0x40, 0x60) * (1 - half[..., 3:] / 255)
-    inside = (on_background - calls).reshape(-1, 3)
+    inside = (on_background - blended).reshape(-1, 3)
     assert np.abs(inside).max() < 2, "on the background it looks as the network left it"
     two = enlarged(Image.fromarray(image).convert("LA"), tmp_path, opened(1))
     assert two.shape == (12, 14, 2)

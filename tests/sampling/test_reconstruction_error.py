@@ -27,10 +27,10 @@ def test_errors_are_squares_of_pixels_from_0_to_1_in_rising_order() -> None:
     images = np.repeat(np.array([255, 0, 51], np.uint8), 4).reshape(3, 1, 2, 2)
     result = reconstruction_error.errors_of(Black(), images)
     assert result == pytest.approx([1, 0, 0.04])
-    expected = reconstruction_error.validation_errors(
+    ordered = reconstruction_error.validation_errors(
         Black(), Split(ShardedArray([images]), None), "cpu", 1000
     )
-    assert expected.values == pytest.approx([0, 0.04, 1]) and expected.n == 3
+    assert ordered.values == pytest.approx([0, 0.04, 1]) and ordered.n == 3
     assert (
         reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu", 2).n == 2
     )

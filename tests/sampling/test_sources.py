@@ -83,7 +83,7 @@ def test_sources_of_the_data_come_before_what_a_family_would_make() -> None:
     result = source_images(upscaler, card, n=3, seed=0, start=2, sources=sources)
     np.testing.assert_array_equal(result, as_images(sources[2:5], card))
     x = torch.from_numpy(sources[2:5]) / 127.5 - 1
-    inputs = upscaler.conditioning_image(Batch(3, source=x), Noise(range(3)))
-    np.testing.assert_array_equal(result, (inputs * 127.5 + 127.5).round().to(torch.uint8))
+    generated = upscaler.conditioning_image(Batch(3, source=x), Noise(range(3)))
+    np.testing.assert_array_equal(result, (generated * 127.5 + 127.5).round().to(torch.uint8))
     with pytest.raises(ValueError, match="sources are in colour and images grey"):
         build("super_resolution", {}, DataSpec(1, 8, source=SourceShape(3, 4)))

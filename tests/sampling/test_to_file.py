@@ -48,8 +48,10 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
 def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
     folder = model(tmp_path, "inpainting", classes=3)
     asked = {"source": pictures["image"], "mask": pictures["mask"]}
-    plain, *message = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
-    for i, labelled in enumerate(message):  # image i of class i would be the classes in turn
+    plain, *of_classes = (
+        drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2")
+    )
+    for i, labelled in enumerate(of_classes):  # image i of class i would be the classes in turn
         assert (plain[i] != labelled[i]).any()
 
 

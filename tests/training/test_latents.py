@@ -53,15 +53,15 @@ def store(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_kept_latents_are_what_the_model_makes_of_the_images(store: Store) -> None:
     generator, card, _ = artifact.load_model(store.path(f"{BELOW}/model"))
     for split in ("train", "validation"):
-        images, remaining = (
+        images, latents = (
             open_split(Path(store.path("data")), split).images,
             open_sharded_array(Path(store.path(f"latents/{split}")), "latents"),
         )
-        assert remaining.shape == (len(images), 2, 2, 4, 4) and remaining[:1].dtype == np.float16
+        assert latents.shape == (len(images), 2, 2, 4, 4) and latents[:1].dtype == np.float16
         rows = np.array([0, 5, len(images) - 1])
         with torch.no_grad():
             expected = torch.stack(generator.encode(to_float(images[rows])), 1)
-        torch.testing.assert_close(torch.from_numpy(remaining[rows]).float(), expected, rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(torch.from_numpy(latents[rows]).float(), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_kept_latents_do_not_depend_on_how_they_are_shared_out(store: Store) -> None:
@@ -86,15 +86,15 @@ def test_an_exported_model_needs_its_own_folder_alone(store: Store, tmp_path: Pa
 
 def test_batches_carry_the_latents_of_their_images(store: Store) -> None:
     plain = tiny.split()
-    remaining = np.random.default_rng(0).normal(size=(len(plain), 2, 2, 4, 4)).astype(np.float16)
-    split = replace(plain, latents=ShardedArray([remaining]))
+    latents = np.random.default_rng(0).normal(size=(len(plain), 2, 2, 4, 4)).astype(np.float16)
+    split = replace(plain, latents=ShardedArray([latents]))
     batches = Batches(split, 8, seed=3)
     rows = batches.index(batches.positions(11, 1, 2))
     result = batches.at(11, 1, 2)
-    torch.testing.assert_close(result.latent, torch.from_numpy(remaining[rows]).float(), rtol=0, atol=0)
+    torch.testing.assert_close(result.latent, torch.from_numpy(latents[rows]).float(), rtol=0, atol=0)
     assert Batches(plain, 8, 3).at(0).latent is None
     torch.testing.assert_close(
-        validation_batches(split, 8)[2].latent, torch.from_numpy(remaining[16:24]).float()
+        validation_batches(split, 8)[2].latent, torch.from_numpy(latents[16:24]).float()
     )
     with pytest.raises(AssertionError, match="as they are"):
         Batches(split, 8, 3, flips=True)

@@ -42,8 +42,8 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     with torch.no_grad():
         batch = validation_batches(tiny.split(), 64)[0]
         torch.manual_seed(0)
-        remaining = trainer.weights("best")
-        error = (remaining(batch.image) - batch.image).square().mean()
+        best_model = trainer.weights("best")
+        error = (best_model(batch.image) - batch.image).square().mean()
     assert float(error) == pytest.approx(scores[best], rel=1e-4)
 
 

@@ -342,8 +342,8 @@ def test_a_length_that_wins_is_published(fitted: Any) -> None:
         (0.1, 1),
         (0.15, 0.5),
     ]
-    remaining, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
-    assert remaining.keys() == last.keys() and not same(remaining, last)
+    published, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
+    assert published.keys() == last.keys() and not same(published, last)
     assert checkpoints.averages(result.averages) == (
         "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
     )

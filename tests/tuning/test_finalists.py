@@ -28,8 +28,8 @@ def numbers(trials: list[Trial]) -> list[int]:
 
 
 def test_finalists_came_farthest_and_are_the_best_of_those() -> None:
-    result = [trial(1, 5.0), trial(2, 1.0, 2, "stopped"), trial(3, 4.0), trial(4, 2.0, 4, "stopped")]
-    assert numbers(finalists(result, sweep(finalists=3))) == [3, 1, 4]
+    trials = [trial(1, 5.0), trial(2, 1.0, 2, "stopped"), trial(3, 4.0), trial(4, 2.0, 4, "stopped")]
+    assert numbers(finalists(trials, sweep(finalists=3))) == [3, 1, 4]
 
 
 def test_who_ended_early_by_itself_is_not_behind_who_did_not() -> None:
@@ -37,18 +37,18 @@ def test_who_ended_early_by_itself_is_not_behind_who_did_not() -> None:
 
 
 def test_twins_are_one_finalist() -> None:
-    result = [trial(1, 5.0), trial(2, 4.0), trial(3, 3.0)]
-    result[2].values = result[1].values
-    assert numbers(finalists(result, sweep(finalists=2))) == [3, 1]
+    trials = [trial(1, 5.0), trial(2, 4.0), trial(3, 3.0)]
+    trials[2].values = trials[1].values
+    assert numbers(finalists(trials, sweep(finalists=2))) == [3, 1]
 
 
 def test_collapsed_and_failed_trials_are_no_finalists() -> None:
-    result = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
-    assert numbers(finalists(result, sweep(finalists=3))) == [1]
+    judged = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
+    assert numbers(finalists(judged, sweep(finalists=3))) == [1]
     lost = [Trial(number=1, state="failed", reason="it became nan.")]
     for trials, why in (
         (lost, "no trial of the sweep can win: trial 1 failed: it became nan"),
-        (result[1:2] + lost, r"1 of 2 have samples whose diversity is below 0.5 of .*; trial 1 failed"),
+        (judged[1:2] + lost, r"1 of 2 have samples whose diversity is below 0.5 of .*; trial 1 failed"),
     ):
         with pytest.raises(RunError, match=why):
             finalists(trials, sweep())
@@ -56,30 +56,30 @@ def test_collapsed_and_failed_trials_are_no_finalists() -> None:
 
 def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None:
     settings = sweep(searcher="optuna", scheduler="none", cost=True, finalists=5)
-    result = [
+    trials = [
         trial(1, 3.0, cost=9.0),
         trial(2, 2.0, cost=5.0),
         trial(3, 1.0, cost=8.0),
         trial(4, 2.5, cost=6.0),
     ]
-    assert numbers(finalists(result, settings)) == [3, 2]
-    assert numbers(finalists(result, settings, {"lr": 1})) == [3, 2, 1]  # and what they are to beat
-    assert numbers(finalists(result, settings, {"lr": 9})) == [3, 2, 0]
+    assert numbers(finalists(trials, settings)) == [3, 2]
+    assert numbers(finalists(trials, settings, {"lr": 1})) == [3, 2, 1]  # and what they are to beat
+    assert numbers(finalists(trials, settings, {"lr": 9})) == [3, 2, 0]
 
 
 def test_where_what_is_cheap_is_preferred_finalists_are_the_cheapest_that_are_not_worse() -> None:
     settings = sweep(searcher="optuna", scheduler="none", cost=True, objective="cost", finalists=2)
-    result = [trial(n, score, cost=9.0 - score) for n, score in enumerate((3.0, 1.0, 2.0, 2.5, 4.0), 1)]
-    assert numbers(finalists(result, settings, {"lr": 1})) == [1, 4]
-    assert numbers(finalists(result, settings, {"lr": 2})) == [2, 3]
+    trials = [trial(n, score, cost=9.0 - score) for n, score in enumerate((3.0, 1.0, 2.0, 2.5, 4.0), 1)]
+    assert numbers(finalists(trials, settings, {"lr": 1})) == [1, 4]
+    assert numbers(finalists(trials, settings, {"lr": 2})) == [2, 3]
 
 
 def test_after_finalists_that_cannot_win_come_the_next() -> None:
-    result = [trial(n, float(n)) for n in (1, 2, 3)]
-    lost = finalists(result, sweep(finalists=2))
+    trials = [trial(n, float(n)) for n in (1, 2, 3)]
+    lost = finalists(trials, sweep(finalists=2))
     assert numbers(lost) == [1, 2]
-    assert numbers(finalists(result, sweep(finalists=2), scored=lost)) == [3]
-    assert finalists(result, sweep(finalists=2), scored=result) == []
+    assert numbers(finalists(trials, sweep(finalists=2), scored=lost)) == [3]
+    assert finalists(trials, sweep(finalists=2), scored=trials) == []
 
 
 def final(number: int, mean: float | None, cost: float = 1.0, diversity: float = 1.0) -> Finalist:

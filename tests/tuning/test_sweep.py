@@ -21,12 +21,12 @@ def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for name in ("a", "b", "again"):
         store.write_json(f"{name}/checkpoints/x", {})
-    result = [Trial(number=n, uris=uris) for n, uris in ((1, ["a"]), (2, ["a"]), (3, ["b"]), (4, []))]
+    trials = [Trial(number=n, uris=uris) for n, uris in ((1, ["a"]), (2, ["a"]), (3, ["b"]), (4, []))]
     repeats = [FinalistSeed(seed=seed, uri=uri) for seed, uri in enumerate(("a", "again", None))]
     scored = [Finalist(number=1, repeats=repeats)]
 
     def kept(policy: str) -> list[str]:
-        _prune(store, result, scored, policy)
+        _prune(store, trials, scored, policy)
         return [name for name in ("a", "b", "again") if store.exists(f"{name}/checkpoints/x")]
 
     assert kept("all") == ["a", "b", "again"]

@@ -89,9 +89,9 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def stop_at(judged: int, output: list[TrialReport]) -> Any:
+def stop_at(judged: int, reports: list[TrialReport]) -> Any:
     def on_report(report: TrialReport) -> None:
-        output.append(report)
+        reports.append(report)
         if report.judged == judged:
             raise Stopped
 
@@ -99,13 +99,15 @@ def stop_at(judged: int, output: list[TrialReport]) -> Any:
 
 
 def test_a_trial_says_how_it_stands_at_every_judgement(context: TrialContext, with_digits: Store) -> None:
-    calls: list[TrialReport] = []
-    done = trained(context, plain(), calls.append)
+    reports: list[TrialReport] = []
+    done = trained(context, plain(), reports.append)
     assert done is not None and done.stage == "trial"
-    assert [(one.judged, one.step) for one in calls] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert [(one.judged, one.step) for one in reports] == [(1, 3), (2, 6), (3, 9), (4, 12)]
     curve = cache.read(with_digits, done)["trained"]["curve"]
-    assert [one.value for one in calls] == [point["kid"] for point in curve[1:]]  # the first: before training
-    assert all(one.score == one.value and 0 <= one.diversity < 1.5 for one in calls)
+    assert [one.value for one in reports] == [
+        point["kid"] for point in curve[1:]
+    ]  # the first: before training
+    assert all(one.score == one.value and 0 <= one.diversity < 1.5 for one in reports)
     assert with_digits.exists(f"{done.uri}/samples/step-0000012.webp")
 
 
@@ -123,15 +125,15 @@ def test_a_finished_trial_is_never_trained_again(
 def test_a_stopped_trial_goes_on_to_what_it_would_have_been(
     context: TrialContext, with_digits: Store
 ) -> None:
-    calls: list[TrialReport] = []
+    reports: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(context, plain(), stop_at(2, calls))
-    uri = calls[-1].uri
+        trained(context, plain(), stop_at(2, reports))
+    uri = reports[-1].uri
     assert not cache.finished(with_digits, spec_of(context, training_of(context, plain())))
     assert checkpoint.checkpoint_ids(with_digits.child(uri))[-1] == (1, 6)
     again: list[TrialReport] = []
     done = trained(context, plain(), again.append)
-    assert done is not None and again[:2] == calls and [one.judged for one in again] == [1, 2, 3, 4]
+    assert done is not None and again[:2] == reports and [one.judged for one in again] == [1, 2, 3, 4]
     other = Store(with_digits.url + "-other")
     for name in ("prepared/data", "reference"):
         other.upload(with_digits.local_copy(name), name)
@@ -142,21 +144,21 @@ def test_a_stopped_trial_goes_on_to_what_it_would_have_been(
 
 
 def test_a_trial_may_stop_at_a_judgement_by_itself(context: TrialContext) -> None:
-    calls: list[TrialReport] = []
-    assert trained(context, plain(), calls.append, until=2) is None
-    assert [one.judged for one in calls] == [1, 2]
-    calls.clear()
-    assert trained(context, plain(), calls.append, until=4) is not None
-    assert [one.judged for one in calls] == [1, 2, 3, 4]
+    reports: list[TrialReport] = []
+    assert trained(context, plain(), reports.append, until=2) is None
+    assert [one.judged for one in reports] == [1, 2]
+    reports.clear()
+    assert trained(context, plain(), reports.append, until=4) is not None
+    assert [one.judged for one in reports] == [1, 2, 3, 4]
 
 
 def test_going_on_from_another_is_training_its_schedule(context: TrialContext, with_digits: Store) -> None:
-    calls: list[TrialReport] = []
+    reports: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(context, plain(1e-3), stop_at(2, calls))
+        trained(context, plain(1e-3), stop_at(2, reports))
     schedule = [*plain(1e-3), ScheduleEntry(step=6, values={"lr": 2e-4, "beta1": 0.0}, donor="other")]
     heard: list[TrialReport] = []
-    exploited = trained(context, schedule, heard.append, after=6, donor=calls[-1].uri)
+    exploited = trained(context, schedule, heard.append, after=6, donor=reports[-1].uri)
     assert exploited is not None and [one.judged for one in heard] == [3, 4]
     other = Store(with_digits.url + "-other")
     for name in ("prepared/data", "reference"):
@@ -186,24 +188,24 @@ def test_a_trial_that_fails_says_why_and_is_not_tried_again(context: TrialContex
 def test_what_a_failed_trial_had_said_is_said_again(context: TrialContext) -> None:
     schedule = [*plain(), ScheduleEntry(step=6, values={"lr": 1e30})]
     heard: list[list[TrialReport]] = [[], []]
-    for output in heard:
+    for reports in heard:
         with pytest.raises(Diverged):
-            trained(context, schedule, output.append)
+            trained(context, schedule, reports.append)
     assert heard[0] == heard[1] and [one.judged for one in heard[0]][:2] == [1, 2]
 
 
 def test_a_judgement_lost_between_checkpoint_and_curve_is_not_forgotten(
     context: TrialContext, with_digits: Store
 ) -> None:
-    calls: list[TrialReport] = []
+    reports: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(context, plain(), stop_at(2, calls))
-    attempt = with_digits.child(calls[-1].uri)
+        trained(context, plain(), stop_at(2, reports))
+    attempt = with_digits.child(reports[-1].uri)
     attempt.write_json(trial.CURVE, attempt.read_json(trial.CURVE)[:1])  # as if killed before it was written
     again: list[TrialReport] = []
     trained(context, plain(), again.append)
     assert [(one.judged, one.step) for one in again] == [(1, 3), (2, 6), (3, 9), (4, 12)]
-    assert [one.value for one in again[:2]] == [one.value for one in calls]
+    assert [one.value for one in again[:2]] == [one.value for one in reports]
 
 
 def test_a_store_that_does_not_answer_does_not_end_a_trial(
@@ -251,13 +253,13 @@ def test_a_trial_that_begins_or_ends_during_an_outage_waits(
 def test_trials_of_a_population_keep_what_others_may_go_on_from(
     context: TrialContext, with_digits: Store
 ) -> None:
-    remaining = []
+    ids = []
     for lr, checkpoints in ((2e-4, 4), (1e-4, 2)):
-        calls: list[TrialReport] = []
+        reports: list[TrialReport] = []
         with pytest.raises(Stopped):
-            trained(changed(context, checkpoints=checkpoints), plain(lr), stop_at(4, calls))
-        remaining.append(checkpoint.checkpoint_ids(with_digits.child(calls[-1].uri)))
-    assert remaining[0] == [(1, 3), (1, 6), (1, 9), (1, 12)] and (1, 3) not in remaining[1]
+            trained(changed(context, checkpoints=checkpoints), plain(lr), stop_at(4, reports))
+        ids.append(checkpoint.checkpoint_ids(with_digits.child(reports[-1].uri)))
+    assert ids[0] == [(1, 3), (1, 6), (1, 9), (1, 12)] and (1, 3) not in ids[1]
 
 
 def test_values_that_do_not_go_together_are_a_failure(context: TrialContext) -> None:
@@ -280,13 +282,13 @@ def test_drawing_with_other_settings_trains_nothing(
     done = trained(base, [ScheduleEntry(step=0, values={})], lambda one: None)
     assert done is not None
     monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("trained"))
-    calls: list[TrialReport] = []
+    reports: list[TrialReport] = []
     drawing = replace(base, model=f"{done.uri}/model")
     for _ in range(2):
-        sampled(drawing, {"sampler_steps": 2, "sampler": "ddim"}, calls.append)
-    assert calls[0] == calls[1] and calls[0].judged == 1 and calls[0].cost > 0
+        sampled(drawing, {"sampler_steps": 2, "sampler": "ddim"}, reports.append)
+    assert reports[0] == reports[1] and reports[0].judged == 1 and reports[0].cost > 0
     with pytest.raises(InputError, match="sampler"):
-        sampled(drawing, {"sampler": "magic"}, calls.append)
+        sampled(drawing, {"sampler": "magic"}, reports.append)
 
 
 def test_a_finalist_is_judged_by_other_samples_on_every_seed(

@@ -19,29 +19,29 @@ def test_files_are_sorted_into_images_others_and_those_refused(tmp_path: Path) -
         (root / name).touch()
     (root / "gone.png").symlink_to(root / "nothing.png")
     os.mkfifo(root / "pipe.png")
-    result = Files()
-    scan(root, result)
-    assert result.paths == ["b.PNG", "a/c.jpg"]
-    reasons = dict(result.skipped)
+    files = Files()
+    scan(root, files)
+    assert files.paths == ["b.PNG", "a/c.jpg"]
+    reasons = dict(files.skipped)
     assert reasons["gone.png"] == "link to nothing" and reasons["pipe.png"] == "not a regular file"
-    assert result.ignored + len([name for name in reasons if "not supported" in reasons[name]]) == 3
+    assert files.ignored + len([name for name in reasons if "not supported" in reasons[name]]) == 3
 
 
 @pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information"])
 def test_what_systems_put_into_folders_is_left_out_and_counted(tmp_path: Path, folder: str) -> None:
     (tmp_path / "cat" / folder).mkdir(parents=True)
     (tmp_path / "cat" / folder / "thumbnail.jpg").touch()
-    result = Files()
-    scan(tmp_path, result)
-    assert not result.paths and result.left_out == {"hidden": 1}
+    files = Files()
+    scan(tmp_path, files)
+    assert not files.paths and files.left_out == {"hidden": 1}
 
 
 def test_archives_are_named(tmp_path: Path) -> None:
     for name in ("00000.tar", "notes.md"):
         (tmp_path / name).touch()
-    result = Files()
-    scan(tmp_path, result)
-    assert result.archives == ["00000.tar"] and result.ignored == 2
+    files = Files()
+    scan(tmp_path, files)
+    assert files.archives == ["00000.tar"] and files.ignored == 2
 
 
 def test_a_source_is_an_existing_folder(tmp_path: Path) -> None:

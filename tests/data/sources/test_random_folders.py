@@ -66,12 +66,12 @@ def test_every_file_is_an_image_or_counted_by_reason(files: list) -> None:
             Path(folder)
         )
         hidden = [p for p in Path(folder).rglob("*") if p.is_file() and is_hidden(p, Path(folder))]
-        output = [p for p in Path(folder).rglob("*") if p.is_file() and p not in hidden]
-        images = {p.relative_to(folder).as_posix() for p in output if is_image(p)}
+        visible = [p for p in Path(folder).rglob("*") if p.is_file() and p not in hidden]
+        images = {p.relative_to(folder).as_posix() for p in visible if is_image(p)}
         assert set(result.paths) == images and len(result.paths) == len(images)
         unread = [
             p
-            for p in output
+            for p in visible
             if not is_image(p) and (p.suffix.lower() in UNSUPPORTED or p.read_bytes() == HEIC)
         ]
         stems = {os.path.splitext(image)[0] for image in images}

@@ -81,9 +81,9 @@ def test_a_source_without_validation_gives_some_of_its_training():
 def test_kept_groups_go_to_training_and_no_other_moves():
     groups, strata = [f"g{i // 2}" for i in range(200)], [i % 5 for i in range(200)]
     before = dict(zip(groups, assign(groups, strata), strict=True))
-    remaining = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
-    after = dict(zip(groups, assign(groups, strata, always_train=remaining), strict=True))
-    assert after == before | dict.fromkeys(remaining, "train") != before
+    always = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
+    after = dict(zip(groups, assign(groups, strata, always_train=always), strict=True))
+    assert after == before | dict.fromkeys(always, "train") != before
 
 
 def held(split_of, split):

@@ -50,9 +50,9 @@ def test_what_is_not_there_is_not_seen():
             encoder.states(ids, torch.ones_like(ids, dtype=torch.bool)),
             encoder.states(longer, there),
         )
-        calls = encoder.states(longer, torch.ones_like(there))
+        unmasked = encoder.states(longer, torch.ones_like(there))
     torch.testing.assert_close(masked[:, : ids.shape[1]], states, atol=1e-5, rtol=0)
-    assert (calls[:, : ids.shape[1]] - states).abs().max() > 0.1
+    assert (unmasked[:, : ids.shape[1]] - states).abs().max() > 0.1
 
 
 @needs_encoder

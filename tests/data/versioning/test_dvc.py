@@ -34,18 +34,18 @@ def git(home: Path, *arguments: str) -> str:
 
 def two_versions(home: Path, tmp_path: Path, commit: bool = False) -> tuple[str, str]:
     """A data set of 30 images, then of 35, each tracked (and committed and tagged)."""
-    images, result = tmp_path / "images", []
+    images, hashes = tmp_path / "images", []
     if commit:
         git(home, "init")
         (home / ".gitignore").write_text("data/*\n!data/*.dvc\n.atelier/\n")
     for number, count in enumerate((30, 35), 1):
         add("mine", fill(images, count), home)
-        result.append(dvc.track(home, "mine").version)
+        hashes.append(dvc.track(home, "mine").version)
         if commit:
             git(home, "add", "-A")
             git(home, "commit", "-m", f"data {number}")
             git(home, "tag", f"v{number}")
-    return result[0], result[1]
+    return hashes[0], hashes[1]
 
 
 @pytest.mark.parametrize(
@@ -252,13 +252,15 @@ def test_a_killed_snapshot_leaves_no_half_one(tracked, monkeypatch):
 
 def test_many_at_once_share_one_snapshot(tracked):
     home, _ = tracked
-    result = []
-    threads = [threading.Thread(target=lambda: result.append(dvc.snapshot(home, "digits"))) for _ in range(6)]
+    snapshots = []
+    threads = [
+        threading.Thread(target=lambda: snapshots.append(dvc.snapshot(home, "digits"))) for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(result) == 6 and len(set(result)) == 1
+    assert len(snapshots) == 6 and len(set(snapshots)) == 1
 
 
 def test_somebody_elses_lock_is_waited_for(tracked, monkeypatch):

@@ -80,8 +80,8 @@ def test_the_next_command_after_a_run_was_verified_needs_no_source(tmp_path: Pat
     families = {"autoencoder": "autoencoder", "vae": "vae"}
     for name, family in families.items():
         Store(tmp_path).write_json(f"models/{name}/config.json", {"family": family})
-    result = [Verified(), *(Verified(folder=f"models/{name}") for name in families)]
-    assert verified_model(str(tmp_path), result) == f"{tmp_path}/models/vae -n 16"
+    verified = [Verified(), *(Verified(folder=f"models/{name}") for name in families)]
+    assert verified_model(str(tmp_path), verified) == f"{tmp_path}/models/vae -n 16"
     assert verified_model(f"{tmp_path}/models/autoencoder", [Verified()]).endswith(
         "autoencoder --source IMAGE"
     )

@@ -93,9 +93,9 @@ def test_every_position_is_its_own() -> None:
 
 def test_nothing_is_not_class_0() -> None:
     network, x = built(CLASSES), noisy()
-    calls = [network(x, TIMES, Condition(torch.full((N,), label))) for label in (0, 1, 4)]
+    outputs = [network(x, TIMES, Condition(torch.full((N,), label))) for label in (0, 1, 4)]
     for i, j in ((0, 1), (0, 2), (1, 2)):
-        assert (calls[i] - calls[j]).abs().flatten(1).amax(1).min() > 1e-3
+        assert (outputs[i] - outputs[j]).abs().flatten(1).amax(1).min() > 1e-3
 
 
 def test_time_is_told() -> None:
@@ -104,27 +104,27 @@ def test_time_is_told() -> None:
 
 
 def test_masked_tokens_change_nothing_and_others_do() -> None:
-    network, x, message = built(CAPTIONS), noisy(), captions()
-    assert message.text is not None and message.text_mask is not None
-    y = network(x, TIMES, message)
-    other = torch.where(message.text_mask[:, :, None], message.text, 7.0)
-    torch.testing.assert_close(network(x, TIMES, Condition(text=other, text_mask=message.text_mask)), y)
-    short = Condition(text=message.text[:, :3], text_mask=message.text_mask[:, :3])
+    network, x, condition = built(CAPTIONS), noisy(), captions()
+    assert condition.text is not None and condition.text_mask is not None
+    y = network(x, TIMES, condition)
+    other = torch.where(condition.text_mask[:, :, None], condition.text, 7.0)
+    torch.testing.assert_close(network(x, TIMES, Condition(text=other, text_mask=condition.text_mask)), y)
+    short = Condition(text=condition.text[:, :3], text_mask=condition.text_mask[:, :3])
     torch.testing.assert_close(network(x, TIMES, short), y, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(
-        network(x, TIMES, Condition(text=message.text + 1, text_mask=message.text_mask)), y
+        network(x, TIMES, Condition(text=condition.text + 1, text_mask=condition.text_mask)), y
     )
 
 
 def test_attention_tells_captions_of_the_same_mean_apart() -> None:
-    network, x, message = built(CAPTIONS), noisy(), captions(there=2)
-    assert message.text is not None
-    spread = message.text.clone()
+    network, x, condition = built(CAPTIONS), noisy(), captions(there=2)
+    assert condition.text is not None
+    spread = condition.text.clone()
     spread[:, 0] += 1
     spread[:, 1] -= 1
     y, other = (
-        network(x, TIMES, message),
-        network(x, TIMES, Condition(text=spread, text_mask=message.text_mask)),
+        network(x, TIMES, condition),
+        network(x, TIMES, Condition(text=spread, text_mask=condition.text_mask)),
     )
     assert (y - other).abs().max() > 1e-3
 
@@ -201,16 +201,18 @@ def double() -> Iterator[None]:
 def test_gradients_are_those_of_differences() -> None:
     """Along one random direction of all parameters and of the image at once."""
     network = built(DataSpec(channels=1, resolution=4, num_classes=2, text=TEXT))
-    x, message = torch.randn(2, 1, 4, 4), captions()
-    assert message.text is not None and message.text_mask is not None
-    mask = message.text_mask[:2] & torch.tensor([[True], [False]])  # the second has no caption, and no class
-    message = Condition(torch.tensor([0, 2]), message.text[:2].double(), mask)
+    x, condition = torch.randn(2, 1, 4, 4), captions()
+    assert condition.text is not None and condition.text_mask is not None
+    mask = condition.text_mask[:2] & torch.tensor(
+        [[True], [False]]
+    )  # the second has no caption, and no class
+    condition = Condition(torch.tensor([0, 2]), condition.text[:2].double(), mask)
     x.requires_grad_()
     moved: list[Tensor] = [x, *network.parameters()]
     way = [torch.randn(p.shape) for p in moved]
 
     def value() -> Tensor:
-        return network(x, torch.tensor([0.2, 0.7]), message).square().mean()
+        return network(x, torch.tensor([0.2, 0.7]), condition).square().mean()
 
     def at(step: float) -> float:
         with torch.no_grad():
@@ -230,10 +232,10 @@ def test_gradients_are_those_of_differences() -> None:
 
 def test_half_precision_stays_near() -> None:
     network, x = built(CLASSES), noisy()
-    message = Condition(torch.arange(N))
+    condition = Condition(torch.arange(N))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        half = network(x, TIMES, message)
-    full = network(x, TIMES, message)
+        half = network(x, TIMES, condition)
+    full = network(x, TIMES, condition)
     assert half.isfinite().all()
     assert (half.float() - full).norm() < 0.05 * full.norm()
 

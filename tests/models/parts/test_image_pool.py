@@ -46,9 +46,9 @@ def test_samples_are_passed_on_detached_and_are_not_views() -> None:
     pool, x = ImagePool(1, (1, 1, 1)), numbered(0, 2).requires_grad_()
     passed = pool(x * 1)
     assert not passed.requires_grad
-    remaining = pool.images.clone()
+    before = pool.images.clone()
     passed.fill_(9)
-    assert torch.equal(pool.images, remaining)
+    assert torch.equal(pool.images, before)
     empty = ImagePool(0, (1, 1, 1))
     assert torch.equal(empty(x), x.detach()) and not empty(x).requires_grad
 

@@ -46,8 +46,8 @@ def follow(
     changes: Changes, looks: int = 60, doctor: AnomalyDetector | None = None, start: int = 0
 ) -> list[Diagnosis]:
     doctor = doctor or AnomalyDetector()
-    output = [doctor.examine(50 * (i + 1), vitals(i, changes)) for i in range(start, start + looks)]
-    return [diagnosis for diagnosis in output if diagnosis]
+    diagnoses = [doctor.examine(50 * (i + 1), vitals(i, changes)) for i in range(start, start + looks)]
+    return [diagnosis for diagnosis in diagnoses if diagnosis]
 
 
 def fading(look: int) -> Mapping[str, float]:
@@ -94,12 +94,12 @@ def test_every_rule_has_a_title_and_a_disease_of_its_own_here() -> None:
 @pytest.mark.parametrize("vital", WELL)
 def test_a_number_that_is_none_is_told_at_once(vital: str, value: float) -> None:
     doctor = AnomalyDetector()
-    output = doctor.examine(50, vitals(0, lambda i: {vital: value}))
+    diagnosis = doctor.examine(50, vitals(0, lambda i: {vital: value}))
     assert (
-        output
-        and output.disease == "non_finite"
-        and set(output.evidence) == {vital}
-        and vital in output.sentence
+        diagnosis
+        and diagnosis.disease == "non_finite"
+        and set(diagnosis.evidence) == {vital}
+        and vital in diagnosis.sentence
     )
     assert not follow(lambda i: {vital: value}, 30, doctor, start=1) and not doctor.healthy
 

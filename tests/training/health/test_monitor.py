@@ -66,9 +66,9 @@ def run(
 def test_observed_training_is_the_undisturbed_one(monkeypatch: pytest.MonkeyPatch) -> None:
     calm, _, _ = run(settings("observe", health_every=5))
     sick(monkeypatch, (1, 5), (1, 7))
-    calls, log, trained = run(settings("observe"))
-    assert equal(calm.family.state_dict(), calls.family.state_dict())
-    assert equal(calm.ema.generator.state_dict(), calls.ema.generator.state_dict())
+    observed, log, trained = run(settings("observe"))
+    assert equal(calm.family.state_dict(), observed.family.state_dict())
+    assert equal(calm.ema.generator.state_dict(), observed.ema.generator.state_dict())
     assert [e.step for e in log.events] == [5, 7] == [e.step for e in trained.control.events]
     assert {e.action for e in log.events} == {"observed"} and log.events[0].treatment is None
 
@@ -125,8 +125,8 @@ def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.Monkey
     assert trainer.family.config.minibatch_discrimination == 16  # type: ignore[attr-defined]
     assert treatment.carried == {"generator": "weights carry over", "discriminator": "starts again"}
     before, after = log.moments[1, 4], log.moments[2, 4]
-    own = {k: v for k, v in after["family"].items() if k.startswith("generator")}
-    assert equal(own, {k: v for k, v in before["family"].items() if k.startswith("generator")})
+    generator = {k: v for k, v in after["family"].items() if k.startswith("generator")}
+    assert equal(generator, {k: v for k, v in before["family"].items() if k.startswith("generator")})
     assert equal(before["ema"], after["ema"]) and equal(before["optimizers"][1], after["optimizers"][1])
     assert after["optimizers"][0]["state"] == {}
     assert trained.control.step == 12
