@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.common import hashing
 from components.common.errors import InputError
 from components.data.dataset import open_split
-from components.extractors import pretrained
 from components.extractors.extractor import CHUNK, PIECE, chunks
 from components.extractors.load import load_extractor
 from components.extractors.preprocess import (
@@ -107,19 +105,3 @@ def test_bad_images_are_refused(classifier):
         check_images(np.zeros((1, 4, 8, 8), np.uint8))
     with pytest.raises(InputError, match="grey 8x8; the extractor accepts RGB 8x8"):
         check_images(good, channels=3)
-
-
-# How images are prepared
-
-
-# Inception, with random weights of the right shape
-
-
-@pytest.fixture
-def inception_weights(weights, monkeypatch):
-    """The random weights pass for those of 2015."""
-    monkeypatch.setattr(pretrained, "INCEPTION_SHA256", hashing.digest(weights, "sha256"))
-    return weights
-
-
-# EfficientNet-Lite0
